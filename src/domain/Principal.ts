@@ -1,0 +1,12 @@
+import { Context, Schema } from "effect"
+import { SessionId, UserId } from "./Ids.ts"
+
+export const Role = Schema.Literals(["member", "sponsor", "reviewer", "admin"])
+export type Role = typeof Role.Type
+
+/** Who is asking, as the access token says. */
+export const Principal = Schema.Struct({ userId: UserId, sessionId: SessionId, roles: Schema.Array(Role) })
+export type Principal = typeof Principal.Type
+
+/** Request context: only the Authorization middleware provides it. */
+export class CurrentUser extends Context.Service<CurrentUser, Principal>()("midnight/domain/CurrentUser") {}

@@ -1,0 +1,7 @@
+import { HttpApi, OpenApi } from "effect/http-api"
+
+/** Every route of the API process. Unknown properties of a body, query or header struct are refused. */
+export class Api extends HttpApi.make("midnight")
+  .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })
+  .annotateMerge(OpenApi.annotations({ title: "Midnight", version: "0.1.0", license: { name: "MIT" } }))
+{}

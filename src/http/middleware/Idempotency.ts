@@ -1,0 +1,28 @@
+import { Context } from "effect"
+import { HttpApiMiddleware } from "effect/http-api"
+import {
+  IdempotencyKeyInFlight,
+  IdempotencyKeyInvalid,
+  IdempotencyKeyReused,
+  type MoneyRequest
+} from "../../domain/MoneyRequest.ts"
+import type { CurrentUser } from "../../domain/Principal.ts"
+import { Unavailable } from "../../domain/Problem.ts"
+import type { Admitted } from "./Admission.ts"
+import type { WithinLimits } from "./RateLimit.ts"
+
+/** Whose database keeps the key and the first answer: that of the bulkhead which does the work. */
+export type IdempotencyOwner = "wallet" | "payments" | "rewards" | "video"
+
+export const KeptBy = Context.Reference<IdempotencyOwner>("midnight/http/KeptBy", { defaultValue: () => "wallet" })
+
+/**
+ * The Idempotency-Key contract of SPEC (HTTP conventions). It is the only source of a MoneyRequest, and it requires what
+ * the three other middlewares provide, so a route that moves money cannot be declared without all of them.
+ */
+export class Idempotency extends HttpApiMiddleware.Service<Idempotency, {
+  provides: MoneyRequest
+  requires: CurrentUser | WithinLimits | Admitted
+}>()("midnight/http/Idempotency", {
+  error: [IdempotencyKeyInvalid, IdempotencyKeyReused, IdempotencyKeyInFlight, Unavailable]
+}) {}

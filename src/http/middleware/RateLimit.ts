@@ -1,0 +1,36 @@
+import { Context } from "effect"
+import { HttpApiMiddleware } from "effect/http-api"
+import { CurrentUser } from "../../domain/Principal.ts"
+import { TooManyRequests } from "../../domain/Problem.ts"
+
+/** One row of SECURITY §4: how many, in how many seconds, counted by what. */
+export interface RatePolicy {
+  readonly name: string
+  readonly limit: number
+  readonly windowSeconds: number
+  readonly by: "user" | "address"
+}
+
+/** Signed-in requests: 300 per 10 s per user. */
+export const perUser: RatePolicy = { name: "user", limit: 300, windowSeconds: 10, by: "user" }
+
+/** The extra policies of an endpoint, besides the one that its middleware always applies. */
+export const RatePolicies = Context.Reference<ReadonlyArray<RatePolicy>>("midnight/http/RatePolicies", {
+  defaultValue: () => []
+})
+
+/** Proof that the caller is within its limits. Nothing but the RateLimit middlewares makes one. */
+export class WithinLimits extends Context.Service<WithinLimits, { readonly policies: ReadonlyArray<string> }>()(
+  "midnight/http/WithinLimits"
+) {}
+
+/** Limits of a signed-in caller: `perUser` and the endpoint's own `RatePolicies`. */
+export class RateLimit extends HttpApiMiddleware.Service<RateLimit, {
+  provides: WithinLimits
+  requires: CurrentUser
+}>()("midnight/http/RateLimit", { error: TooManyRequests }) {}
+
+/** Limits of a caller without a token: the endpoint's `RatePolicies`, by address. */
+export class AddressRateLimit extends HttpApiMiddleware.Service<AddressRateLimit, {
+  provides: WithinLimits
+}>()("midnight/http/AddressRateLimit", { error: TooManyRequests }) {}

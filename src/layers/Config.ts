@@ -1,0 +1,26 @@
+import { Config, type Redacted, Schema } from "effect"
+import { Currency, defaultCurrencies } from "../domain/Money.ts"
+
+/**
+ * Every environment variable that a server reads, typed. A value that is missing or wrong fails the start with the
+ * variable's name (`ConfigError`). Defaults are those of `.env.example`; no secret has one.
+ */
+export const port = (name: "PORT" | "VIDEO_PORT" | "SANDBOX_PORT", fallback: number) =>
+  Config.Port(name).pipe(Config.withDefault(fallback))
+
+export const host = Config.NonEmptyString("HOST").pipe(Config.withDefault("0.0.0.0"))
+export const home = Config.NonEmptyString("MIDNIGHT_HOME").pipe(Config.withDefault(".midnight"))
+export const currencies = Config.Array(Currency, "CURRENCIES").pipe(Config.withDefault(defaultCurrencies))
+export const corsOrigins = Config.Array(Schema.NonEmptyString, "CORS_ORIGINS").pipe(Config.withDefault([]))
+export const returnUrlOrigins = Config.Array(Schema.NonEmptyString, "RETURN_URL_ORIGINS").pipe(Config.withDefault([]))
+export const trustedProxies = Config.Array(Schema.NonEmptyString, "TRUSTED_PROXIES").pipe(Config.withDefault([]))
+
+/** A secret of at least 32 characters: shorter ones can be guessed offline from one signature. */
+export const secret = (name: string): Config.Config<Redacted.Redacted<string>> =>
+  Config.schema(Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(32))), name)
+
+export const databaseUrl = Config.Redacted("DATABASE_URL")
+export const rolesSecret = secret("DATABASE_ROLES_SECRET")
+
+/** How long readiness answers 503 before the server stops taking connections (SECURITY §3: 5 s). */
+export const drainGrace = Config.Duration("DRAIN_GRACE").pipe(Config.withDefault("5 seconds"))

@@ -1,0 +1,78 @@
+import { Context, Duration, Effect, Layer, Option, Schedule, Schema } from "effect"
+import { PersistedQueue } from "effect/persistence"
+import { CampaignId, PaymentId, SubmissionId, UserId, VideoId } from "../domain/Ids.ts"
+import { CurrentRequestId } from "../domain/Request.ts"
+import * as TraceContext from "./TraceContext.ts"
+
+/**
+ * The durable commands between bulkheads, one queue each (ARCHITECTURE, Work across bulkheads). `offer` inside the caller's
+ * own transaction commits and rolls back with it; the id is that of what the command is about, so offering twice is
+ * offering once. Consumers are idempotent: a command may be delivered again.
+ */
+const origin = { requestId: Schema.String, traceparent: Schema.OptionFromNullOr(Schema.String) }
+
+/** Where a command comes from: consumers continue this trace, and log this request id. */
+export const currentOrigin = Effect.gen(function*() {
+  return { requestId: yield* CurrentRequestId, traceparent: yield* TraceContext.current }
+})
+
+/** Ask the provider, or believe its event, and credit the payment. The command's id is `<paymentId>:<cause>`. */
+export const PaymentCommand = Schema.Struct({ ...origin, paymentId: PaymentId })
+export const VerifyCommand = Schema.Struct({ ...origin, submissionId: SubmissionId, videoId: VideoId })
+/** The verdict of a submission to a campaign, for the money side. `reference` is what justified it: ids and digests. */
+export const SettleCommand = Schema.Struct({
+  ...origin,
+  submissionId: SubmissionId,
+  campaignId: CampaignId,
+  userId: UserId,
+  outcome: Schema.Literals(["approved", "rejected"]),
+  reference: Schema.Record(Schema.String, Schema.String)
+})
+
+export class PaymentCommands extends Context.Service<
+  PaymentCommands,
+  PersistedQueue.PersistedQueue<typeof PaymentCommand.Type>
+>()("midnight/services/PaymentCommands") {}
+
+export class VerificationCommands extends Context.Service<
+  VerificationCommands,
+  PersistedQueue.PersistedQueue<typeof VerifyCommand.Type>
+>()("midnight/services/VerificationCommands") {}
+
+export class SettlementCommands extends Context.Service<
+  SettlementCommands,
+  PersistedQueue.PersistedQueue<typeof SettleCommand.Type>
+>()("midnight/services/SettlementCommands") {}
+
+/** Attempts follow after 1 s, 2 s, 4 s … at most a minute apart. */
+const retrySchedule = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("1 minute")])
+
+// Polling costs one indexed query each; a lease of 12 s, renewed every 5 s, lets a survivor take over within 15 s.
+const queueOver = <S extends Schema.Codec<unknown, unknown>>(table: string, schema: S, maxAttempts: number) =>
+  Effect.gen(function*() {
+    const store = yield* PersistedQueue.makeStoreSql({
+      tableName: table,
+      pollInterval: Duration.millis(150),
+      lockRefreshInterval: Duration.seconds(5),
+      lockExpiration: Duration.seconds(12)
+    })
+    const factory = yield* Effect.provideService(PersistedQueue.makeFactory, PersistedQueue.PersistedQueueStore, store)
+    return yield* factory.make({ name: table, schema, maxAttempts, retrySchedule })
+  })
+
+// Factories, not constants: a layer is memoised by reference, and producer and consumer stand on different pools.
+export const paymentCommands = () =>
+  Layer.effect(PaymentCommands, queueOver("payment_commands", PaymentCommand, 20))
+export const verificationCommands = () =>
+  Layer.effect(VerificationCommands, queueOver("verification_commands", VerifyCommand, 3))
+export const settlementCommands = () =>
+  Layer.effect(SettlementCommands, queueOver("settlement_commands", SettleCommand, 20))
+
+/** Runs a consumer's work in the trace and under the request id that its command came from. */
+export const continuing = (from: { readonly requestId: string; readonly traceparent: Option.Option<string> }) =>
+<A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  work.pipe(
+    Effect.provideService(CurrentRequestId, from.requestId),
+    Effect.annotateLogs({ request_id: from.requestId }),
+    Option.match(from.traceparent, { onNone: () => (self) => self, onSome: TraceContext.continueFrom })
+  )

@@ -1,0 +1,34 @@
+import { Effect, Option, Predicate, Schedule } from "effect"
+import type { SqlError } from "effect/sql"
+import { Unavailable } from "../domain/Problem.ts"
+
+const retries = Schedule.exponential("100 millis").pipe(
+  Schedule.jittered,
+  Schedule.upTo({ times: 2 })
+)
+
+// What a caller may expect to pass: the database is away, overloaded or ended a losing transaction. 57P01 and 53300 reach
+// us as connection and unknown errors that say they are not retryable; as the answer to a request they are the same.
+const isTemporary = (error: SqlError.SqlError): boolean =>
+  error.isRetryable || error.reason._tag === "ConnectionError" || error.reason._tag === "StatementTimeoutError"
+  || /57P0[1-3]|53300|too many connections|terminating connection/.test(String(error.reason.cause))
+
+/**
+ * The edge between a store's SqlError and a service's typed errors. `work` is one whole transaction: it is repeated at
+ * most twice where PostgreSQL says a repetition can succeed (40001, 40P01, lock timeout), is given four seconds, and ends as
+ * Unavailable when the database cannot answer. Any other SqlError is a defect: a query of ours is wrong.
+ */
+export const withDatabase = <A, E, R>(
+  work: Effect.Effect<A, E | SqlError.SqlError, R>
+): Effect.Effect<A, Exclude<E, SqlError.SqlError> | Unavailable, R> =>
+  work.pipe(
+    Effect.retry({ schedule: retries, while: (error) => isSqlError(error) && error.isRetryable }),
+    Effect.catchIf(isSqlError, (error) => isTemporary(error) ? Effect.fail(away) : Effect.die(error)),
+    Effect.timeoutOption("4 seconds"),
+    Effect.flatMap(Option.match({ onNone: () => Effect.fail(away), onSome: Effect.succeed }))
+  )
+
+const away = new Unavailable({ detail: "The database did not answer. Nothing was done; try again.", retry_after: 1 })
+
+const isSqlError = (error: unknown): error is SqlError.SqlError =>
+  Predicate.isTagged(error, "SqlError")
