@@ -212,6 +212,19 @@ export class EmbeddedPostgres extends Context.Service<EmbeddedPostgres, {
       })
     )
 
+  /** Stops the server if a killed process left it running, and deletes its data: for tests. */
+  static readonly remove = Effect.fnUntraced(function*(dataDir: string) {
+    yield* alone(
+      dataDir,
+      Effect.gen(function*() {
+        const runtime = yield* prepare(dataDir)
+        const found = yield* readPostmaster(runtime.dataDir)
+        if (Option.isSome(found)) yield* stopServer(found.value.pid, runtime.dataDir)
+        yield* step("delete its data", () => rm(runtime.dataDir, { recursive: true, force: true }))
+      })
+    )
+  })
+
   /** The owner's connection string of a server that runs now, without becoming one of its users: for commands. */
   static readonly find = (dataDir: string): Effect.Effect<Option.Option<Redacted.Redacted<string>>> =>
     Effect.gen(function*() {
