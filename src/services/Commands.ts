@@ -1,4 +1,4 @@
-import { Context, Duration, Effect, Layer, Option, Schedule, Schema } from "effect"
+import { Context, Duration, Effect, Layer, type Option, Schedule, Schema } from "effect"
 import { PersistedQueue } from "effect/persistence"
 import { CampaignId, PaymentId, SubmissionId, UserId, VideoId } from "../domain/Ids.ts"
 import { CurrentRequestId } from "../domain/Request.ts"
@@ -70,9 +70,9 @@ export const settlementCommands = () =>
 
 /** Runs a consumer's work in the trace and under the request id that its command came from. */
 export const continuing = (from: { readonly requestId: string; readonly traceparent: Option.Option<string> }) =>
-<A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+<A, E, R>(work: Effect.Effect<A, E, R>) =>
   work.pipe(
     Effect.provideService(CurrentRequestId, from.requestId),
     Effect.annotateLogs({ request_id: from.requestId }),
-    Option.match(from.traceparent, { onNone: () => (self) => self, onSome: TraceContext.continueFrom })
+    TraceContext.continueFrom(from.traceparent)
   )
