@@ -1,5 +1,6 @@
 import { PgClient, PgConnection } from "@effect/sql-pg"
 import { Context, Effect, Layer, ManagedRuntime, Redacted } from "effect"
+import { spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import { mkdir } from "node:fs/promises"
 import { join, resolve } from "node:path"
@@ -35,11 +36,24 @@ const slot = Effect.gen(function*() {
   }
 })
 
+/** Vitest leaves at once on SIGTERM, without tearing down: a shell that sees our pipe close stops the server then. */
+const watchdog = (pid: number) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const words = ["-c", "read -r _; kill -INT \"$0\"", String(pid)]
+      const shell = spawn("sh", words, { detached: true, stdio: ["pipe", "ignore", "ignore"] })
+      shell.unref()
+      return shell
+    }),
+    (shell) => Effect.sync(() => shell.kill("SIGKILL"))
+  )
+
 class Server extends Context.Service<Server, { readonly url: Redacted.Redacted<string> }>()("midnight/test/Server") {
   static readonly embedded = Layer.effect(
     Server,
     Effect.gen(function*() {
       const postgres = yield* EmbeddedPostgres
+      yield* watchdog(postgres.pid)
       return { url: postgres.url }
     })
   ).pipe(
@@ -78,13 +92,17 @@ const given = process.env["DATABASE_URL_TEST"]
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const server = given === undefined || given === "" ? Server.embedded : Server.given(given)
   const runtime = ManagedRuntime.make(Template.layer.pipe(Layer.provideMerge(server)))
-  const { template, url } = await runtime.runPromise(
-    Effect.gen(function*() {
-      const { url } = yield* Server
-      const { name } = yield* Template
-      return { url: Redacted.value(url), template: name }
+  const started = Effect.gen(function*() {
+    const { url } = yield* Server
+    const { name } = yield* Template
+    return { url: Redacted.value(url), template: name, rolesSecret }
+  })
+  project.provide(
+    "postgres",
+    await runtime.runPromise(started).catch(async (cause: unknown) => {
+      await runtime.dispose()
+      throw cause
     })
   )
-  project.provide("postgres", { url, template, rolesSecret })
   return () => runtime.dispose()
 }
