@@ -1,0 +1,48 @@
+import { HttpServerResponse } from "effect/http"
+import type { HttpServerRequest } from "effect/http"
+
+// Effect's own CORS middleware answers `*` when its list is empty and takes every OPTIONS request for a preflight.
+const exposed = [
+  "X-Request-Id",
+  "Location",
+  "Retry-After",
+  "Idempotency-Replayed",
+  "RateLimit",
+  "RateLimit-Policy",
+  "RateLimit-Limit",
+  "RateLimit-Remaining",
+  "RateLimit-Reset"
+].join(", ")
+
+const preflightHeaders = {
+  "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
+  "access-control-allow-headers": "Authorization, Content-Type, Idempotency-Key, X-Request-Id, traceparent",
+  "access-control-max-age": "600"
+}
+
+/** The answer to an OPTIONS request on a path that exists; `undefined` lets another method pass. */
+export const preflight = (
+  request: HttpServerRequest.HttpServerRequest,
+  allow: string | undefined
+): HttpServerResponse.HttpServerResponse | undefined => {
+  if (request.method !== "OPTIONS" || allow === undefined) return undefined
+  const asks = request.headers["access-control-request-method"] !== undefined
+  return HttpServerResponse.empty({ status: 204, headers: asks ? { allow, ...preflightHeaders } : { allow } })
+}
+
+/** Lets a browser read the answer when its page's origin is on the list. */
+export const share = (
+  request: HttpServerRequest.HttpServerRequest,
+  origins: ReadonlyArray<string>,
+  response: HttpServerResponse.HttpServerResponse
+): HttpServerResponse.HttpServerResponse => {
+  if (origins.length === 0) return response
+  const origin = request.headers["origin"]
+  const vary = [response.headers["vary"], "Origin"].filter((name) => name !== undefined).join(", ")
+  return HttpServerResponse.setHeaders(
+    response,
+    origin !== undefined && origins.includes(origin)
+      ? { vary, "access-control-allow-origin": origin, "access-control-expose-headers": exposed }
+      : { vary }
+  )
+}

@@ -1,0 +1,68 @@
+import { Effect } from "effect"
+import type { HttpServerRequest } from "effect/http"
+import { InvalidRequest } from "../../domain/Problem.ts"
+
+const maxDepth = 32
+const [quote, backslash, openBrace, closeBrace, openBracket, closeBracket] = [34, 92, 123, 125, 91, 93]
+
+/**
+ * What JSON may carry that nothing behind the edge can take: nesting that exhausts a recursive decoder, NUL, which
+ * PostgreSQL refuses in text, and half a surrogate pair, which UTF-8 cannot express. One pass over the raw text, before
+ * it is parsed. Returns what is wrong, or undefined.
+ */
+export const jsonFault = (text: string): string | undefined => {
+  let depth = 0
+  let inString = false
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (inString) {
+      if (code === quote) inString = false
+      else if (code === backslash) {
+        if (text[at + 1] !== "u") {
+          at++
+          continue
+        }
+        const unit = Number.parseInt(text.slice(at + 2, at + 6), 16)
+        if (unit === 0) return "The character U+0000 is not allowed in text"
+        if (unit >= 0xdc00 && unit <= 0xdfff) return "A lone surrogate is not allowed in text"
+        if (unit >= 0xd800 && unit <= 0xdbff) {
+          if (!/^\\u[dD][c-fC-F]/.test(text.slice(at + 6, at + 10))) return "A lone surrogate is not allowed in text"
+          at += 6
+        }
+        at += 5
+      }
+    } else if (code === quote) inString = true
+    else if (code === openBrace || code === openBracket) {
+      if (++depth > maxDepth) return `JSON may be nested ${maxDepth} levels deep at most`
+    } else if (code === closeBrace || code === closeBracket) depth--
+  }
+  return undefined
+}
+
+const isJson = (contentType: string | undefined) => contentType === undefined || /[/+]json\b/i.test(contentType)
+
+/**
+ * The same request, whose text is checked when (and only when) somebody reads it: authentication still comes before the
+ * body, and an upload that is streamed never passes here.
+ */
+export const guarded = (request: HttpServerRequest.HttpServerRequest): HttpServerRequest.HttpServerRequest => {
+  if (!isJson(request.headers["content-type"])) return request
+  const text = () =>
+    Effect.tap(request.text, (text) => {
+      const fault = jsonFault(text)
+      return fault === undefined
+        ? Effect.void
+        : Effect.die(new InvalidRequest({ errors: [{ pointer: "/body", detail: fault }] }))
+    })
+  const view: HttpServerRequest.HttpServerRequest = Object.create(request, { text: { get: text } })
+  return view
+}
+
+/** NUL in a path or query would reach SQL as text just as it would from a body. */
+export const urlFault = (url: string): InvalidRequest | undefined => {
+  const query = url.indexOf("?")
+  const nul = url.indexOf("%00")
+  if (nul === -1) return undefined
+  const pointer = query !== -1 && nul > query ? "/query" : "/path"
+  return new InvalidRequest({ errors: [{ pointer, detail: "The character U+0000 is not allowed in text" }] })
+}

@@ -1,0 +1,56 @@
+import { Effect } from "effect"
+import { FindMyWay, type HttpRouter, type HttpServerRequest } from "effect/http"
+
+// The methods the router can register; HEAD is answered by GET's handler.
+const methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "QUERY"]
+
+/**
+ * Every route of one server, learnt while they are registered. The router itself answers only "found" or "not found"
+ * and only after the span has its name; the edge must know the route before (span name, body limit) and the other
+ * methods of a path after (405 with Allow).
+ */
+export interface RouteTable {
+  readonly register: (method: string, path: FindMyWay.PathInput) => void
+  /** The route pattern, such as `/api/payment/:id`, or undefined when nothing matches. */
+  readonly find: (request: HttpServerRequest.HttpServerRequest) => string | undefined
+  /** Value of `Allow` for a path, or undefined when no method of it exists. */
+  readonly allow: (url: string) => string | undefined
+}
+
+export const make = (): RouteTable => {
+  const router = FindMyWay.make<string>()
+  const register = (method: string, path: FindMyWay.PathInput) => {
+    if (method === "*") router.all(path, path)
+    else router.on(method, path, path)
+  }
+  return {
+    register(method, path) {
+      register(method, path)
+      const parent = path.endsWith("/*") && path.length > 2 ? path.slice(0, -2) : ""
+      if (parent.startsWith("/")) register(method, `/${parent.slice(1)}`)
+    },
+    find(request) {
+      const method = request.method === "HEAD" ? "GET" : request.method
+      return router.find(method, request.url)?.handler
+    },
+    allow(url) {
+      const allowed = methods.filter((method) => router.find(method, url) !== undefined)
+      if (allowed.length === 0) return undefined
+      return [...allowed, ...(allowed.includes("GET") ? ["HEAD"] : []), "OPTIONS"].join(", ")
+    }
+  }
+}
+
+/** The same router, whose registrations are also noted in the table. */
+export const recording = (router: HttpRouter.HttpRouter, table: RouteTable, prefix = ""): HttpRouter.HttpRouter => {
+  const note = (method: string, path: string) =>
+    Effect.sync(() => table.register(method, path === "*" ? "*" : `/${(prefix + path).slice(1)}`))
+  return {
+    ...router,
+    prefixed: (next) => recording(router.prefixed(next), table, prefix + next.replace(/\/$/, "")),
+    add: (method, path, handler, options) =>
+      Effect.andThen(note(method, path), router.add(method, path, handler, options)),
+    addAll: (routes) =>
+      Effect.andThen(Effect.forEach(routes, (route) => note(route.method, route.path)), router.addAll(routes))
+  }
+}

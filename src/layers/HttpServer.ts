@@ -1,0 +1,109 @@
+import { NodeHttpServer } from "@effect/platform-node"
+import { Duration, Effect, Layer, Schema } from "effect"
+import { HttpMiddleware, HttpRouter, HttpServer, type HttpServerError, type HttpServerRequest } from "effect/http"
+import { createServer, type Server } from "node:http"
+import * as Edge from "../http/middleware/Edge.ts"
+import * as RouteTable from "../http/middleware/RouteTable.ts"
+import { Readiness } from "../services/Readiness.ts"
+import { answerMalformed } from "./MalformedHttp.ts"
+import { layer as redaction } from "./telemetry/Redaction.ts"
+
+export interface HttpServerOptions {
+  /** 0 takes any free port. */
+  readonly port: number
+  readonly host: string
+  /** The variable that sets the port, named when the port is taken. */
+  readonly portVariable: string
+  readonly corsOrigins: ReadonlyArray<string>
+  /** How long a stopping process says "not ready" and still serves, so that balancers notice first. Default 5 s. */
+  readonly grace?: Duration.Input
+  /** How long requests in flight may take to end after that. Default 20 s. */
+  readonly drain?: Duration.Input
+  /** Bytes a body may have on a route, by its pattern. Default 64 KiB everywhere. */
+  readonly maxBodyBytes?: (route: string | undefined) => number
+  /** Milliseconds in which a whole request must have arrived. Default 15 s; uploads need more. */
+  readonly requestTimeout?: number
+}
+
+export class CannotListen extends Schema.TaggedError<CannotListen>()("CannotListen", {
+  message: Schema.String,
+  port: Schema.Int
+}) {}
+
+const errorCode = (error: HttpServerError.ServeError): unknown =>
+  error.cause instanceof Error && "code" in error.cause ? error.cause.code : undefined
+
+const cannotListen = ({ host, port, portVariable }: HttpServerOptions) => (error: HttpServerError.ServeError) => {
+  const code = errorCode(error)
+  const why = code === "EADDRINUSE"
+    ? "is already in use: another program, or another Midnight, listens there"
+    : code === "EACCES"
+    ? "may not be opened by this user"
+    : `cannot be opened (${String(code ?? error.cause)})`
+  return new CannotListen({ port, message: `Port ${port} on ${host} ${why}. Set ${portVariable} to a free port.` })
+}
+
+// Node's defaults allow a client to hold a connection for 5 minutes with half a request, and 16 KiB of headers.
+const nodeServer = (requestTimeout: number): Server => {
+  const server = createServer({
+    headersTimeout: Math.min(10_000, requestTimeout),
+    requestTimeout,
+    connectionsCheckingInterval: 2_000,
+    keepAliveTimeout: 65_000,
+    maxHeaderSize: 8 * 1024
+  })
+  answerMalformed(server)
+  return server
+}
+
+/** `GET /api/wallet`; the method alone where no route matches, so that scanners do not invent span names. */
+const spanName = (table: RouteTable.RouteTable) => (request: HttpServerRequest.HttpServerRequest) => {
+  const route = table.find(request)
+  return route === undefined ? request.method : `${request.method} ${route}`
+}
+
+/**
+ * Serves routes behind the HTTP edge. On release (SIGTERM) the process first says "not ready" for `grace` while it still
+ * serves, then refuses new connections and lets requests end for `drain`, then cuts what is left.
+ */
+export const serveHttp = <A, E, R>(routes: Layer.Layer<A, E, R>, options: HttpServerOptions) => {
+  const table = RouteTable.make()
+  const server = nodeServer(options.requestTimeout ?? 15_000)
+  const edge = Edge.layer(
+    { corsOrigins: options.corsOrigins, maxBodyBytes: options.maxBodyBytes ?? (() => 64 * 1024) },
+    table
+  )
+  const listening = Layer.effect(
+    HttpServer.HttpServer,
+    NodeHttpServer.make(() => server, {
+      port: options.port,
+      host: options.host,
+      backlog: 8192,
+      gracefulShutdownTimeout: options.drain ?? Duration.seconds(20)
+    }).pipe(Effect.mapError(cannotListen(options)))
+  )
+  // Released after the drain: without it one stuck connection would keep the process for as long as it likes.
+  const cut = Layer.effectDiscard(Effect.addFinalizer(() => Effect.sync(() => server.closeAllConnections())))
+  // Built last, so released first.
+  const grace = Layer.effectDiscard(
+    Effect.gen(function*() {
+      const readiness = yield* Readiness
+      yield* Effect.addFinalizer(() =>
+        Effect.andThen(readiness.drain, Effect.sleep(options.grace ?? Duration.seconds(5)))
+      )
+    })
+  )
+  // The identity middleware makes Effect open a server span, and so a trace id, for every request, exporter or not.
+  const served = HttpRouter.serve(routes.pipe(Layer.provide(edge)), {
+    disableLogger: true,
+    disableListenLog: true,
+    middleware: (app) => app
+  })
+  return grace.pipe(
+    Layer.provideMerge(served),
+    Layer.provide(cut),
+    Layer.provideMerge(Layer.mergeAll(listening, NodeHttpServer.layerHttpServices, Readiness.layer)),
+    Layer.provide(redaction),
+    Layer.provide(Layer.succeed(HttpMiddleware.SpanNameGenerator)(spanName(table)))
+  )
+}

@@ -1,0 +1,47 @@
+import { SecureRandom } from "effect/crypto"
+import type { Server, ServerResponse } from "node:http"
+import type { Duplex } from "node:stream"
+import { securityHeaders } from "../http/middleware/SecurityHeaders.ts"
+
+const refusals = {
+  400: { reason: "Bad Request", code: "MalformedHttp", title: "This is not a valid HTTP request" },
+  408: { reason: "Request Timeout", code: "RequestTimeout", title: "The request did not arrive in time" },
+  431: { reason: "Request Header Fields Too Large", code: "HeadersTooLarge", title: "The headers may have 8192 bytes" }
+} as const
+
+const statusOf = (code: unknown): keyof typeof refusals =>
+  code === "HPE_HEADER_OVERFLOW" ? 431 : code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400
+
+const message = (status: keyof typeof refusals): string => {
+  const { code, reason, title } = refusals[status]
+  const requestId = SecureRandom.uuidV7Unsafe()
+  const body = JSON.stringify({ type: "about:blank", status, title, code, request_id: requestId })
+  const headers = {
+    ...securityHeaders,
+    "x-request-id": requestId,
+    "content-type": "application/problem+json",
+    "content-length": String(Buffer.byteLength(body)),
+    connection: "close"
+  }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
+  return [`HTTP/1.1 ${status} ${reason}`, ...lines, "", body].join("\r\n")
+}
+
+/**
+ * What Node's parser refuses never becomes a request, so the edge cannot answer it. Node's own answer has no body and
+ * none of our headers; this one is a problem like all others. A connection whose answer has begun is just closed.
+ */
+export const answerMalformed = (server: Server): void => {
+  const answering = new WeakMap<Duplex, ServerResponse>()
+  server.on("request", (request, response) => {
+    answering.set(request.socket, response)
+    response.once("close", () => answering.delete(request.socket))
+  })
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === "ECONNRESET" || !socket.writable || answering.get(socket)?.headersSent === true) {
+      socket.destroy(error)
+      return
+    }
+    socket.end(message(statusOf(error.code)), () => socket.destroy())
+  })
+}
