@@ -1,0 +1,55 @@
+// The child program: one job in, one answer out, then gone. See Engine.ts for the guards it runs under.
+import { AV_LOG_QUIET } from "node-av/constants"
+import { Log } from "node-av/lib"
+import { OutOfMemory } from "./Decode.ts"
+import { measure } from "./Measure.ts"
+import type { Answer, Job, Phase } from "./Protocol.ts"
+
+const phases: Array<{ -readonly [K in keyof Phase]: Phase[K] }> = []
+
+const time = async <A>(name: string, work: () => Promise<A>): Promise<A> => {
+  const startMs = performance.timeOrigin + performance.now()
+  try {
+    return await work()
+  } finally {
+    phases.push({ name, startMs, endMs: performance.timeOrigin + performance.now(), attributes: {} })
+  }
+}
+
+const run = async (line: string): Promise<void> => {
+  phases.push({
+    name: "media.start",
+    startMs: performance.timeOrigin,
+    endMs: performance.timeOrigin + performance.now(),
+    attributes: {}
+  })
+  const job: Job = JSON.parse(line)
+  const findings = await measure(job, time)
+  const { system, user } = process.cpuUsage()
+  const answer: typeof Answer.Encoded = {
+    findings,
+    cpuSeconds: (user + system) / 1e6,
+    peakBytes: process.resourceUsage().maxRSS * 1024,
+    phases
+  }
+  process.stdout.write(`${JSON.stringify(answer)}\n`, () => process.exit(0))
+}
+
+const fail = (error: unknown): void => {
+  // The engine tells a lack of memory from a crash by these words, V8's own.
+  const words = error instanceof OutOfMemory ? "media child: out of memory" : String(error)
+  process.stderr.write(`${words}\n`, () => process.exit(70))
+}
+
+Log.setLevel(AV_LOG_QUIET)
+let input = ""
+process.stdin.setEncoding("utf8")
+process.stdin.on("data", (text: string) => {
+  const before = input
+  input += text
+  const end = input.indexOf("\n")
+  if (end >= 0 && !before.includes("\n")) run(input.slice(0, end)).catch(fail)
+})
+// The engine holds this pipe open for as long as it wants the answer, so its end means that nobody is waiting. Decoding runs
+// on other threads, and a polite exit would wait for them.
+process.stdin.on("end", () => process.kill(process.pid, "SIGKILL"))

@@ -1,0 +1,132 @@
+import { Effect, Exit as EffectExit, Layer, Option, Schema } from "effect"
+import type { Tracer } from "effect"
+import { Headers, HttpTraceContext } from "effect/http"
+import { fileURLToPath } from "node:url"
+import { MediaEngine, MediaEngineFailed } from "../../services/MediaEngine.ts"
+import { startChild, watchResident } from "./Child.ts"
+import type { Exit } from "./Child.ts"
+import { probeGuards } from "./Guard.ts"
+import type { ChildLimits, Guards } from "./Guard.ts"
+import { Answer } from "./Protocol.ts"
+import type { Job, Phase } from "./Protocol.ts"
+
+export interface EngineOptions extends ChildLimits {
+  /** The program each child runs. */
+  readonly program: string
+}
+
+const defaults: EngineOptions = {
+  dataBytes: 1024 * 1024 * 1024,
+  residentBytes: 640 * 1024 * 1024,
+  cpuSeconds: 60,
+  wallSeconds: 120,
+  fileBytes: 256 * 1024 * 1024,
+  openFiles: 64,
+  program: fileURLToPath(new URL("./ChildMain.ts", import.meta.url))
+}
+
+const decodeAnswer = Schema.decodeUnknownEffect(Schema.fromJsonString(Answer))
+
+const failed = (reason: MediaEngineFailed["reason"], detail: string) => new MediaEngineFailed({ reason, detail })
+
+/** What the way a child ended says about it, when it ended without an answer. */
+const whyNoAnswer = ({ code, errors, signal }: Exit): MediaEngineFailed => {
+  const how = `${signal ?? `exit code ${code}`}${errors === "" ? "" : `: ${errors.trim().slice(0, 500)}`}`
+  if (signal === "SIGXCPU") return failed("timed_out", `used up its processor time (${how})`)
+  return failed(/out of memory/i.test(errors) ? "out_of_memory" : "crashed", how)
+}
+
+const readAnswer = (exit: Exit): Effect.Effect<Answer, MediaEngineFailed> =>
+  exit.code === 0
+    ? decodeAnswer(exit.output).pipe(
+      Effect.mapError((error) => failed("crashed", `its answer is unreadable: ${error.message.slice(0, 500)}`))
+    )
+    : Effect.fail(whyNoAnswer(exit))
+
+const nanos = (milliseconds: number) => BigInt(Math.round(milliseconds * 1_000)) * 1_000n
+
+/** The child exports no spans itself, so that it needs no network; its phases become spans here, with their own times. */
+const recordPhases = Effect.fnUntraced(function*(phases: ReadonlyArray<Phase>, parent: Tracer.Span) {
+  const tracer = yield* Effect.tracer
+  for (const phase of phases) {
+    const span = tracer.span({
+      name: phase.name,
+      parent: Option.some(parent),
+      annotations: parent.annotations,
+      links: [],
+      startTime: nanos(phase.startMs),
+      kind: "internal",
+      root: false,
+      sampled: parent.sampled
+    })
+    for (const [key, value] of Object.entries(phase.attributes)) span.attribute(key, value)
+    span.end(nanos(phase.endMs), EffectExit.void)
+  }
+})
+
+const runChild = (options: EngineOptions, guards: Guards) =>
+  Effect.fn("media.child")(
+    function*(job: Job, jobId: string) {
+      const argv = [...guards.prefix, process.execPath, "--max-old-space-size=128", options.program]
+      const span = yield* Effect.orDie(Effect.currentSpan)
+      const child = yield* startChild(argv, JSON.stringify(job))
+      yield* Effect.annotateCurrentSpan({
+        "midnight.job.id": jobId,
+        "process.pid": child.pid,
+        "process.parent_pid": process.pid,
+        "process.executable.path": process.execPath
+      })
+      const exit = yield* Effect.raceFirst(child.exit, watchResident(child.pid, options.residentBytes))
+      yield* Effect.annotateCurrentSpan(
+        exit.code === null ? { "midnight.process.signal": exit.signal } : { "process.exit.code": exit.code }
+      )
+      const answer = yield* readAnswer(exit)
+      yield* recordPhases(answer.phases, span)
+      return answer
+    },
+    Effect.scoped,
+    Effect.timeoutOrElse({
+      duration: `${options.wallSeconds} seconds`,
+      orElse: () => Effect.fail(failed("timed_out", `no answer within ${options.wallSeconds} s`))
+    })
+  )
+
+/** A fiber that is already inside a trace stays in it; one that is not continues the caller's. */
+const continueTrace =
+  (traceparent: Option.Option<string>) => <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.flatMap(Effect.option(Effect.currentParentSpan), (current) => {
+      const parent = Option.flatMap(
+        traceparent,
+        (value) => HttpTraceContext.w3c(Headers.fromInput({ traceparent: value }))
+      )
+      return current._tag === "None" && parent._tag === "Some" ? Effect.withParentSpan(effect, parent.value) : effect
+    })
+
+const layer = (overrides: Partial<EngineOptions> = {}): Layer.Layer<MediaEngine> =>
+  Layer.effect(
+    MediaEngine,
+    Effect.gen(function*() {
+      const options = { ...defaults, ...overrides }
+      const guards = yield* probeGuards(options)
+      const run = runChild(options, guards)
+      const analyse = Effect.fn("MediaEngine.analyse")(function*({ jobId, path, rules }: Parameters<
+        MediaEngine["Service"]["analyse"]
+      >[0]) {
+        yield* Effect.annotateCurrentSpan("midnight.job.id", jobId)
+        const job: Job = { path, maxSeconds: rules.maxSeconds, maxPixels: rules.maxPixels }
+        const { cpuSeconds, findings, peakBytes } = yield* run(job, jobId)
+        yield* Effect.annotateCurrentSpan({
+          "midnight.media.findings": findings._tag,
+          "midnight.media.cpu_seconds": cpuSeconds
+        })
+        return { findings, cpuSeconds, peakBytes }
+      })
+      return MediaEngine.of({
+        guards: guards.guards,
+        analyse: (input) => analyse(input).pipe(continueTrace(input.traceparent))
+      })
+    })
+  )
+
+/** The media engine over a guarded child process per job. Options are for tests and unusual machines. */
+export const MediaEngineLive = { layer }

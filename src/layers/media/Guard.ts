@@ -1,0 +1,87 @@
+import { Effect } from "effect"
+import { execFile } from "node:child_process"
+import { access } from "node:fs/promises"
+import type { Guard } from "../../services/MediaEngine.ts"
+
+/** What one child may use. Sizes in bytes, times in seconds. */
+export interface ChildLimits {
+  /** RLIMIT_DATA. Node 24 does not start below about 700 MiB, which it reserves rather than uses. */
+  readonly dataBytes: number
+  /** The watchdog's bound on resident memory, which RLIMIT_DATA cannot be set tight enough to be. */
+  readonly residentBytes: number
+  readonly cpuSeconds: number
+  readonly wallSeconds: number
+  readonly fileBytes: number
+  readonly openFiles: number
+}
+
+/** How to start a child inside every wall that this machine has. */
+export interface Guards {
+  readonly prefix: ReadonlyArray<string>
+  readonly guards: ReadonlyArray<Guard>
+}
+
+interface Wall {
+  readonly name: string
+  /** Ways to raise it, best first; the first that works is taken. */
+  readonly ways: ReadonlyArray<ReadonlyArray<string>>
+}
+
+const walls = (limits: ChildLimits): ReadonlyArray<Wall> => [
+  // An ordinary user can only make a network namespace inside a user namespace of its own.
+  { name: "no_network", ways: [["unshare", "-n"], ["unshare", "-c", "-n"], ["unshare", "-r", "-n"]] },
+  {
+    name: "resource_limits",
+    ways: [[
+      "prlimit",
+      `--data=${limits.dataBytes}`,
+      // Soft before hard: SIGXCPU tells what happened, where the hard limit's SIGKILL would not.
+      `--cpu=${limits.cpuSeconds}:${limits.cpuSeconds + 2}`,
+      `--fsize=${limits.fileBytes}`,
+      `--nofile=${limits.openFiles}`,
+      "--core=0"
+    ]]
+  },
+  { name: "idle_priority", ways: [["chrt", "--idle", "0"]] },
+  // Last, because the kernel forgets the parent-death signal when user namespaces or credentials change.
+  { name: "parent_death_signal", ways: [["setpriv", "--no-new-privs", "--pdeathsig", "KILL"]] }
+]
+
+/** Whether Node starts behind these words. A trial is the only proof: a container may have the tool and forbid its use. */
+const works = (prefix: ReadonlyArray<string>) => {
+  const [program, ...args] = [...prefix, process.execPath, "--version"]
+  return Effect.callback<boolean>((resume) => {
+    const trial = execFile(
+      program ?? process.execPath,
+      args,
+      { env: {}, timeout: 5_000, killSignal: "SIGKILL" },
+      (error) => resume(Effect.succeed(error === null))
+    )
+    return Effect.sync(() => trial.kill("SIGKILL"))
+  })
+}
+
+const canReadProc = Effect.promise(() => access(`/proc/${process.pid}/statm`).then(() => true, () => false))
+
+/** Finds out once which walls this machine has, and warns of each that it lacks. */
+export const probeGuards = Effect.fn("MediaEngine.probeGuards")(function*(limits: ChildLimits) {
+  let prefix: ReadonlyArray<string> = []
+  const guards: Array<Guard> = []
+  for (const { name, ways } of walls(limits)) {
+    const before = prefix
+    for (const way of ways) {
+      if (yield* works([...before, ...way])) {
+        prefix = [...before, ...way]
+        break
+      }
+    }
+    guards.push({ name, active: prefix !== before })
+  }
+  guards.push({ name: "memory_watchdog", active: yield* canReadProc })
+  const missing = guards.filter((guard) => !guard.active).map((guard) => guard.name)
+  if (missing.length > 0) {
+    yield* Effect.logWarning(`this machine lacks guards for the media child: ${missing.join(", ")}`)
+  }
+  const result: Guards = { prefix, guards }
+  return result
+})

@@ -1,0 +1,162 @@
+// Part of the child program (see Detectors.ts).
+import { AV_DISPOSITION_ATTACHED_PIC, AVERROR_EOF, AVMEDIA_TYPE_AUDIO, AVMEDIA_TYPE_VIDEO } from "node-av/constants"
+import { avGetCodecName, Dictionary, FormatContext, Packet } from "node-av/lib"
+import type { Stream } from "node-av/lib"
+import { open as openFile } from "node:fs/promises"
+import type { Findings } from "../../domain/Verification.ts"
+import { explain, openTrack, secondsOf } from "./Decode.ts"
+import type { Track } from "./Decode.ts"
+import { makeBlackDetector, makeSoundDetector } from "./Detectors.ts"
+import type { Job } from "./Protocol.ts"
+
+type Found = typeof Findings.Encoded
+type Opened = {
+  readonly context: FormatContext
+  readonly bytes: number
+  readonly video: Stream
+  readonly audio: Stream | null
+}
+type Time = <A>(name: string, work: () => Promise<A>) => Promise<A>
+
+/** What the first bytes claim to be: a file that says it is a video and cannot be opened is a damaged video. */
+const looksLikeVideo = (head: Buffer): boolean =>
+  ["ftyp", "moov", "mdat", "wide"].includes(head.toString("latin1", 4, 8)) || head.readUInt32BE(0) === 0x1a45dfa3
+
+const lookAt = async (path: string): Promise<{ readonly bytes: number; readonly claimsVideo: boolean } | Found> => {
+  const file = await openFile(path, "r")
+  try {
+    const { size } = await file.stat()
+    if (size === 0) return { _tag: "Empty" }
+    const { buffer } = await file.read(Buffer.alloc(12), 0, 12, 0)
+    return { bytes: size, claimsVideo: looksLikeVideo(buffer) }
+  } finally {
+    await file.close()
+  }
+}
+
+const tooLarge = (stream: Stream, job: Job): Found | null => {
+  const { height, width } = stream.codecpar
+  return width * height > job.maxPixels ? { _tag: "TooManyPixels", width, height } : null
+}
+
+/** A track's own length where its header gives one (MP4), else the container's (WebM); 0 where neither does. */
+const declaredSeconds = (context: FormatContext, stream: Stream): number =>
+  Math.max(0, secondsOf(stream, stream.duration) ?? Number(context.duration) / 1e6)
+
+const openInput = async (job: Job): Promise<Opened | Found> => {
+  const seen = await lookAt(job.path)
+  if ("_tag" in seen) return seen
+  const unreadable = (detail: string): Found =>
+    seen.claimsVideo
+      ? { _tag: "Truncated", detail: `its index cannot be read (${detail})` }
+      : { _tag: "NotAVideo", detail: "it is none of MP4, QuickTime, Matroska, WebM" }
+  const context = new FormatContext()
+  // Without the format list, a playlist could name any other file of this machine as its media.
+  const opened = await context.openInput(
+    `file:${job.path}`,
+    null,
+    Dictionary.fromObject({
+      format_whitelist: "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm",
+      protocol_whitelist: "file",
+      max_streams: "32"
+    })
+  )
+  if (opened < 0) return unreadable(explain(opened))
+  const isPicture = (stream: Stream) => stream.codecpar.codecType === AVMEDIA_TYPE_VIDEO
+  // The headers of these containers say all that is needed. FFmpeg's further probing would decode without our limits.
+  const video = context.streams.find((stream) =>
+    isPicture(stream) && (stream.disposition & AV_DISPOSITION_ATTACHED_PIC) === 0
+  )
+  if (video === undefined) return { _tag: "NotAVideo", detail: "it holds no video track" }
+  const audio = context.streams.find((stream) => stream.codecpar.codecType === AVMEDIA_TYPE_AUDIO) ?? null
+  const longest = Math.max(0, ...context.streams.map((stream) => declaredSeconds(context, stream)))
+  if (longest > job.maxSeconds) return { _tag: "TooLong", seconds: longest }
+  return tooLarge(video, job) ?? { context, bytes: seen.bytes, video, audio }
+}
+
+/** Reads every packet once, in file order; a Found ends the reading early. */
+const readAll = async (opened: Opened, tracks: ReadonlyArray<Track>, job: Job): Promise<Found | null> => {
+  const packet = new Packet()
+  packet.alloc()
+  const begins = new Map<number, number>()
+  for (;;) {
+    const read = await opened.context.readFrame(packet)
+    if (read === AVERROR_EOF) break
+    if (read < 0) return { _tag: "Truncated", detail: explain(read) }
+    const track = tracks.find((candidate) => candidate.stream.index === packet.streamIndex)
+    if (track !== undefined) {
+      const seconds = secondsOf(track.stream, packet.pts) ?? secondsOf(track.stream, packet.dts)
+      const begin = begins.get(packet.streamIndex) ?? seconds
+      if (begin !== null) begins.set(packet.streamIndex, begin)
+      // The declared duration may lie, so the packets' own times are held to the limit too.
+      if (seconds !== null && begin !== null && seconds - begin > job.maxSeconds) {
+        return { _tag: "TooLong", seconds: seconds - begin }
+      }
+      await track.decode(packet)
+    }
+    packet.unref()
+  }
+  packet.free()
+  for (const track of tracks) await track.decode(null)
+  return null
+}
+
+const undecodable = (stream: Stream, detail: string): Found => ({
+  _tag: "Undecodable",
+  codec: avGetCodecName(stream.codecpar.codecId) ?? "unknown",
+  detail
+})
+
+const lengthOf = (track: Track): number => Math.max(0, track.span().end - track.span().start)
+
+const decodeAll = async (opened: Opened, job: Job): Promise<Found> => {
+  const black = makeBlackDetector()
+  const sound = makeSoundDetector()
+  const video = await openTrack(opened.video, job.maxPixels, black.look)
+  if (typeof video === "string") return undecodable(opened.video, video)
+  const audio = opened.audio === null
+    ? null
+    : await openTrack(opened.audio, job.maxPixels, (frame, _seconds, origin) => sound.listen(frame, origin))
+  if (opened.audio !== null && typeof audio === "string") return undecodable(opened.audio, audio)
+  const heard = typeof audio === "string" ? null : audio
+
+  const refusal = await readAll(opened, heard === null ? [video] : [video, heard], job)
+  if (refusal !== null) return refusal
+  const seconds = lengthOf(video)
+  const dark = black.finish(seconds)
+  const declared = declaredSeconds(opened.context, opened.video)
+  return {
+    _tag: "MediaFacts",
+    container: opened.context.iformat?.name ?? "unknown",
+    bytes: opened.bytes,
+    measuredSeconds: seconds,
+    declaredSeconds: declared > 0 ? declared : null,
+    video: {
+      codec: video.codec,
+      ...video.size,
+      fps: video.counts.frames < 2 || seconds === 0 ? 0 : video.counts.frames / seconds,
+      framesDecoded: video.counts.frames,
+      decodeErrors: video.counts.errors,
+      black: {
+        seconds: dark.total,
+        ratio: seconds === 0 ? 0 : Math.min(1, dark.total / seconds),
+        intervals: dark.intervals
+      }
+    },
+    audio: heard === null ? null : {
+      codec: heard.codec,
+      channels: heard.stream.codecpar.channels,
+      sampleRate: heard.stream.codecpar.sampleRate,
+      measuredSeconds: lengthOf(heard),
+      decodeErrors: heard.counts.errors,
+      ...sound.finish(lengthOf(heard))
+    }
+  }
+}
+
+/** Measures one file. `time` names the phases for the trace. */
+export const measure = async (job: Job, time: Time): Promise<Found> => {
+  const opened = await time("media.open", () => openInput(job))
+  if ("_tag" in opened) return opened
+  return time("media.decode", () => decodeAll(opened, job)).finally(() => opened.context.closeInput())
+}
