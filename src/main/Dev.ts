@@ -1,0 +1,180 @@
+import { NodeRuntime } from "@effect/platform-node"
+import { Config, Console, Effect, Option, Redacted, Schedule, Schema } from "effect"
+import { chmod, mkdir, stat } from "node:fs/promises"
+import { join, resolve } from "node:path"
+import * as Settings from "../layers/Config.ts"
+import { requireFreePorts } from "../layers/embedded/Ports.ts"
+import { embeddedSecrets } from "../layers/embedded/Secrets.ts"
+import { EmbeddedPostgres } from "../layers/EmbeddedPostgres.ts"
+import { HomeLock } from "../layers/HomeLock.ts"
+import { type Program, runProgram, supervise } from "../layers/Processes.ts"
+
+const usage = `npm start: all of Midnight on this machine, for development
+
+Starts PostgreSQL, brings its schema up to date, and runs the API, the video process and the sandbox payment provider,
+each again when it ends. Ctrl-C stops all of it. Variables, with their defaults:
+
+  PORT=3000              the API
+  VIDEO_PORT=3001        uploads
+  SANDBOX_PORT=3002      the sandbox payment provider
+  HOST=127.0.0.1         the address all three listen on
+  MIDNIGHT_HOME=.midnight   database, generated secrets, uploads, spans, logs, demo users
+  DATABASE_URL           a PostgreSQL of yours (its owner); then nothing is embedded, no secret is generated, and the
+                         sandbox runs only when SANDBOX_SECRET_KEY is set
+
+.env.example has every other variable.
+`
+
+class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { message: Schema.String }) {}
+
+interface Place {
+  readonly home: string
+  readonly host: string
+  readonly ports: { readonly PORT: number; readonly VIDEO_PORT: number; readonly SANDBOX_PORT: number }
+  readonly embedded: boolean
+  readonly startedAt: number
+}
+
+/** Private, also when it existed before. Passing through may have been granted to PostgreSQL's user, and stays. */
+const makeHome = (home: string) =>
+  Effect.tryPromise({
+    try: async () => {
+      await mkdir(home, { recursive: true, mode: 0o700 })
+      const { mode } = await stat(home)
+      if ((mode & 0o066) !== 0) await chmod(home, mode & 0o711)
+    },
+    catch: (cause) =>
+      new NotReady({ message: `${home} cannot be used: ${String(cause)}. MIDNIGHT_HOME chooses another folder.` })
+  })
+
+const base = ({ host }: Place, port: number) =>
+  `http://${host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host}:${port}`
+
+/** What every process is given. A variable that the person has set is never overridden. */
+const environmentOf = (place: Place, databaseUrl: string, secrets: Readonly<Record<string, string>>) => ({
+  ...secrets,
+  DATABASE_URL: databaseUrl,
+  MIDNIGHT_HOME: place.home,
+  HOST: place.host,
+  PORT: String(place.ports.PORT),
+  VIDEO_PORT: String(place.ports.VIDEO_PORT),
+  SANDBOX_PORT: String(place.ports.SANDBOX_PORT),
+  LOG_DIR: process.env["LOG_DIR"] ?? join(place.home, "logs"),
+  // No load balancer looks at readiness here: Ctrl-C need not wait for one.
+  DRAIN_GRACE: process.env["DRAIN_GRACE"] ?? "0 seconds"
+})
+
+const awaitHealth = (place: Place) =>
+  Effect.tryPromise({
+    try: async (signal) => {
+      const answer = await fetch(`${base(place, place.ports.PORT)}/health`, { signal })
+      await answer.body?.cancel()
+      if (answer.status !== 200) throw new Error(`/health answers ${answer.status}`)
+    },
+    catch: (cause) => new NotReady({ message: String(cause) })
+  }).pipe(
+    Effect.timeout("2 seconds"),
+    Effect.retry({ schedule: Schedule.spaced("40 millis") }),
+    Effect.timeoutOrElse({
+      duration: "60 seconds",
+      orElse: () =>
+        Effect.fail(new NotReady({ message: "The API was not healthy within 60 s; its lines above say why." }))
+    })
+  )
+
+// TO BE WIRED: seedDemo of src/main/Seed.ts, once it exists: demo users into `home/demo.json`, the sponsor's campaign.
+const seed = (_place: Place, _environment: Readonly<Record<string, string>>) => Effect.void
+
+const screen = (place: Place) => {
+  const colours = process.stdout.isTTY && process.env["NO_COLOR"] === undefined
+  const paint = (code: number, text: string) => colours ? `\x1b[${code}m${text}\x1b[0m` : text
+  const api = base(place, place.ports.PORT)
+  const line = (label: string, value: string, note: string) =>
+    `  ${paint(2, label.padEnd(10))} ${value.padEnd(36)} ${paint(2, note)}`.trimEnd()
+  const seconds = ((performance.now() - place.startedAt) / 1_000).toFixed(1)
+  return [
+    "",
+    `  ${paint(1, "Midnight")} is ready after ${seconds} s`,
+    "",
+    line("API", api, "openapi.json, metrics"),
+    line("Reference", `${api}/docs`, "every route, to try out"),
+    line("Health", `${api}/health`, "each bulkhead by itself"),
+    line("Uploads", base(place, place.ports.VIDEO_PORT), "the video process"),
+    line("Sandbox", base(place, place.ports.SANDBOX_PORT), "pays without an account anywhere"),
+    ...(place.embedded
+      ? [
+        line("Data", join(place.home, "postgres"), "PostgreSQL 18"),
+        line("Users", join(place.home, "demo.json"), "admin, sponsor, reviewer, two members")
+      ]
+      : []),
+    "",
+    `  Next, in another terminal: ${paint(1, "npm run demo")}        Ctrl-C stops everything`,
+    ""
+  ].join("\n")
+}
+
+const run = Effect.fnUntraced(function*(place: Place, databaseUrl: string) {
+  const secrets = place.embedded ? yield* embeddedSecrets(place.home) : {}
+  const environment = environmentOf(place, databaseUrl, secrets)
+  const program = (name: string, file: string): Program => ({ name, file: `src/main/${file}.ts`, environment })
+  yield* runProgram(program("migrate", "Migrate"))
+
+  const sandbox = place.embedded || (process.env["SANDBOX_SECRET_KEY"] ?? "") !== ""
+  const services = [
+    program("API", "Api"),
+    program("video", "Video"),
+    ...(sandbox ? [program("sandbox", "Sandbox")] : [])
+  ]
+  const ready = Effect.gen(function*() {
+    yield* awaitHealth(place)
+    if (place.embedded) yield* seed(place, environment)
+    yield* Console.log(screen(place))
+    return yield* Effect.never
+  })
+  yield* Effect.all([...services.map(supervise), ready], { concurrency: "unbounded", discard: true })
+})
+
+const start = Effect.gen(function*() {
+  const given = yield* Config.option(Settings.databaseUrl)
+  const place: Place = {
+    home: resolve(yield* Settings.home),
+    host: process.env["HOST"] ?? "127.0.0.1",
+    ports: {
+      PORT: yield* Settings.port("PORT", 3000),
+      VIDEO_PORT: yield* Settings.port("VIDEO_PORT", 3001),
+      SANDBOX_PORT: yield* Settings.port("SANDBOX_PORT", 3002)
+    },
+    embedded: Option.isNone(given),
+    startedAt: performance.now() - process.uptime() * 1_000
+  }
+  yield* makeHome(place.home)
+  const work = Effect.gen(function*() {
+    yield* requireFreePorts(place.host, place.ports)
+    if (Option.isSome(given)) return yield* run(place, Redacted.value(given.value))
+    return yield* Effect.gen(function*() {
+      const postgres = yield* EmbeddedPostgres
+      return yield* run(place, Redacted.value(postgres.url))
+    }).pipe(Effect.provide(EmbeddedPostgres.layer({ dataDir: join(place.home, "postgres"), durable: true })))
+  })
+  yield* Effect.provide(work, HomeLock.layer(place.home))
+})
+
+// Closing the terminal is a stop like any other.
+process.once("SIGHUP", () => process.kill(process.pid, "SIGTERM"))
+
+const words = process.argv.slice(2)
+const main = words.length > 0
+  ? Console.log(usage)
+  : start.pipe(
+    Effect.onInterrupt(() => Console.log("\n  Everything has stopped.")),
+    Effect.catch((error) =>
+      Effect.andThen(
+        Console.error(`\n${error.message}`),
+        Effect.sync(() => {
+          process.exitCode = 1
+        })
+      )
+    )
+  )
+
+NodeRuntime.runMain(main)
