@@ -1,4 +1,4 @@
-import { Effect, Option, Predicate, Schedule } from "effect"
+import { Effect, Option, Predicate, Schedule, Schema } from "effect"
 import type { SqlError } from "effect/sql"
 import { Unavailable } from "../domain/Problem.ts"
 
@@ -23,12 +23,25 @@ export const withDatabase = <A, E, R>(
 ): Effect.Effect<A, Exclude<E, SqlError.SqlError> | Unavailable, R> =>
   work.pipe(
     Effect.retry({ schedule: retries, while: (error) => isSqlError(error) && error.isRetryable }),
-    Effect.catchIf(isSqlError, (error) => isTemporary(error) ? Effect.fail(away) : Effect.die(error)),
+    Effect.catch((error): Effect.Effect<never, Exclude<E, SqlError.SqlError> | Unavailable> =>
+      isOurs(error) ? Effect.fail(error) : isSqlError(error) && isTemporary(error) ? Effect.fail(away) : Effect.die(error)
+    ),
     Effect.timeoutOption("4 seconds"),
     Effect.flatMap(Option.match({ onNone: () => Effect.fail(away), onSome: Effect.succeed }))
   )
 
 const away = new Unavailable({ detail: "The database did not answer. Nothing was done; try again.", retry_after: 1 })
 
+const isOurs = <E>(error: E | SqlError.SqlError): error is Exclude<E, SqlError.SqlError> => !isSqlError(error)
+
 const isSqlError = (error: unknown): error is SqlError.SqlError =>
   Predicate.isTagged(error, "SqlError")
+
+/** Rows that do not decode are a fault of the schema or of the store, never of the caller. */
+export const decoded = <A, E, R>(
+  rows: Effect.Effect<A, E | Schema.SchemaError, R>
+): Effect.Effect<A, Exclude<E, Schema.SchemaError>, R> =>
+  Effect.catch(rows, (error) => decodes(error) ? Effect.fail(error) : Effect.die(error))
+
+const decodes = <E>(error: E | Schema.SchemaError): error is Exclude<E, Schema.SchemaError> =>
+  !Schema.isSchemaError(error)

@@ -1,18 +1,23 @@
-import { Context, type Effect, type Option } from "effect"
-import type { Unavailable } from "../domain/Problem.ts"
+import { Context, Effect, Layer, Option } from "effect"
+import { HoldId, TransferId } from "../domain/Ids.ts"
 import type { Amount, Currency } from "../domain/Money.ts"
-import type {
-  Account,
+import type { Unavailable } from "../domain/Problem.ts"
+import {
+  type Account,
   BalanceLimit,
   HoldClosed,
   HoldExceeded,
   InsufficientFunds,
-  PostedHold,
-  PostedTransfer,
-  Posting,
+  isBalanced,
+  type PostedHold,
+  type PostedTransfer,
+  type Posting,
   PostingConflict,
-  TransferKind
+  type TransferKind
 } from "../domain/Wallet.ts"
+import { withDatabase } from "./Database.ts"
+import { LedgerStore, type Outcome } from "./LedgerStore.ts"
+import { LedgerWriter } from "./LedgerWriter.ts"
 
 export type PostError = InsufficientFunds | PostingConflict | BalanceLimit | Unavailable
 
@@ -33,6 +38,7 @@ export class Ledger extends Context.Service<Ledger, {
     readonly hold: string
     readonly kind: TransferKind
     readonly amount: Amount
+    readonly currency: Currency
     readonly to: Account
     readonly memo: Option.Option<string>
     readonly reference: Readonly<Record<string, string>>
@@ -44,4 +50,105 @@ export class Ledger extends Context.Service<Ledger, {
     { readonly balance: bigint; readonly held: bigint; readonly available: bigint },
     Unavailable
   >
-}>()("midnight/services/wallet/Ledger") {}
+}>()("midnight/services/wallet/Ledger") {
+  static readonly layer = Layer.effect(
+    Ledger,
+    Effect.gen(function*() {
+      const store = yield* LedgerStore
+      const writer = yield* LedgerWriter
+
+      const post = Effect.fn("Ledger.post")(function*(posting: Posting) {
+        const currency = posting.legs[0]?.currency
+        if (currency === undefined || !isBalanced(posting)) {
+          return yield* Effect.die(new Error(`unbalanced posting ${posting.key}`))
+        }
+        yield* Effect.annotateCurrentSpan({ "midnight.posting.key": posting.key, "midnight.posting.kind": posting.kind })
+        const outcome = yield* writer.submit({
+          op: "transfer",
+          key: posting.key,
+          kind: posting.kind,
+          memo: Option.getOrNull(posting.memo),
+          reference: posting.reference,
+          legs: posting.legs.map((leg) => ({ ...leg.account, currency: leg.currency, amount: String(leg.amount) }))
+        })
+        return { ...(yield* accepted(outcome, currency)), id: TransferId.make(idOf(outcome)) }
+      })
+
+      const authorise = Effect.fn("Ledger.authorise")(
+        function*(hold: { key: string; account: Account; amount: Amount; currency: Currency }) {
+          yield* Effect.annotateCurrentSpan({ "midnight.hold.key": hold.key })
+          const outcome = yield* writer.submit({
+            op: "authorise",
+            key: hold.key,
+            ...hold.account,
+            currency: hold.currency,
+            amount: String(hold.amount)
+          })
+          return { ...(yield* accepted(outcome, hold.currency)), id: HoldId.make(idOf(outcome)) }
+        }
+      )
+
+      const capture = Effect.fn("Ledger.capture")(function*(request: Parameters<Ledger["Service"]["capture"]>[0]) {
+        yield* Effect.annotateCurrentSpan({ "midnight.posting.key": request.key, "midnight.posting.kind": request.kind })
+        const outcome = yield* writer.submit({
+          op: "capture",
+          key: request.key,
+          hold: request.hold,
+          kind: request.kind,
+          amount: String(request.amount),
+          memo: Option.getOrNull(request.memo),
+          reference: request.reference,
+          to: request.to
+        })
+        yield* holdIsOpen(outcome)
+        if (outcome.outcome === "hold_exceeded") {
+          return yield* new HoldExceeded({ available: BigInt(outcome.available) })
+        }
+        return { ...(yield* accepted(outcome, request.currency)), id: TransferId.make(idOf(outcome)) }
+      })
+
+      const voidHold = Effect.fn("Ledger.void")(function*(hold: string) {
+        yield* holdIsOpen(yield* writer.submit({ op: "void", hold }))
+      })
+
+      const balance = Effect.fn("Ledger.balance")(function*(account: Account, currency: Currency) {
+        const row = yield* withDatabase(store.account(account, currency))
+        const { balance, held } = Option.getOrElse(row, () => ({ balance: 0n, held: 0n }))
+        return { balance, held, available: balance - held }
+      })
+
+      return Ledger.of({ post, authorise, capture, void: voidHold, balance })
+    })
+  )
+}
+
+const idOf = (outcome: Outcome): string => "id" in outcome ? outcome.id : ""
+
+const holdIsOpen = (outcome: Outcome): Effect.Effect<void, HoldClosed> =>
+  outcome.outcome === "hold_closed"
+    ? Effect.fail(new HoldClosed({ hold_status: outcome.status }))
+    : outcome.outcome === "hold_unknown"
+    ? Effect.fail(new HoldClosed({ hold_status: "unknown" }))
+    : Effect.void
+
+/** The outcomes that every posting shares. What the caller's own code must have prevented is a defect. */
+const accepted = Effect.fnUntraced(function*(outcome: Outcome, currency: Currency) {
+  switch (outcome.outcome) {
+    case "posted":
+      return { replayed: false, at: outcome.at }
+    case "replayed":
+      return { replayed: true, at: outcome.at }
+    case "insufficient_funds":
+      return yield* new InsufficientFunds({
+        detail: `Available: ${outcome.available} minor units of ${currency}.`,
+        available: BigInt(outcome.available),
+        currency
+      })
+    case "key_reused":
+      return yield* new PostingConflict({})
+    case "balance_limit":
+      return yield* new BalanceLimit({})
+    default:
+      return yield* Effect.die(new Error(`the ledger answered ${outcome.outcome}`))
+  }
+})
