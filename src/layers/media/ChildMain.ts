@@ -1,7 +1,6 @@
 // The child program: one job in, one answer out, then gone. See Engine.ts for the guards it runs under.
 import { AV_LOG_QUIET } from "node-av/constants"
 import { Log } from "node-av/lib"
-import { OutOfMemory } from "./Decode.ts"
 import { measure } from "./Measure.ts"
 import type { Answer, Job, Phase } from "./Protocol.ts"
 
@@ -36,9 +35,7 @@ const run = async (line: string): Promise<void> => {
 }
 
 const fail = (error: unknown): void => {
-  // The engine tells a lack of memory from a crash by these words, V8's own.
-  const words = error instanceof OutOfMemory ? "media child: out of memory" : String(error)
-  process.stderr.write(`${words}\n`, () => process.exit(70))
+  process.stderr.write(`${String(error)}\n`, () => process.exit(70))
 }
 
 Log.setLevel(AV_LOG_QUIET)

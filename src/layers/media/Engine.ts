@@ -113,7 +113,12 @@ const layer = (overrides: Partial<EngineOptions> = {}): Layer.Layer<MediaEngine>
         MediaEngine["Service"]["analyse"]
       >[0]) {
         yield* Effect.annotateCurrentSpan("midnight.job.id", jobId)
-        const job: Job = { path, maxSeconds: rules.maxSeconds, maxPixels: rules.maxPixels }
+        const job: Job = {
+          path,
+          maxSeconds: rules.maxSeconds,
+          maxPixels: rules.maxPixels,
+          cpuSeconds: options.cpuSeconds * 0.9
+        }
         const { cpuSeconds, findings, peakBytes } = yield* run(job, jobId)
         yield* Effect.annotateCurrentSpan({
           "midnight.media.findings": findings._tag,

@@ -4,7 +4,7 @@ import { avGetCodecName, Dictionary, FormatContext, Packet } from "node-av/lib"
 import type { Stream } from "node-av/lib"
 import { open as openFile } from "node:fs/promises"
 import type { Findings } from "../../domain/Verification.ts"
-import { explain, openTrack, secondsOf } from "./Decode.ts"
+import { explain, openTrack, OutOfMemory, secondsOf } from "./Decode.ts"
 import type { Track } from "./Decode.ts"
 import { makeBlackDetector, makeSoundDetector } from "./Detectors.ts"
 import type { Job } from "./Protocol.ts"
@@ -58,7 +58,8 @@ const openInput = async (job: Job): Promise<Opened | Found> => {
     Dictionary.fromObject({
       format_whitelist: "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm",
       protocol_whitelist: "file",
-      max_streams: "32"
+      max_streams: "32",
+      err_detect: "crccheck+bitstream+buffer+explode"
     })
   )
   if (opened < 0) return unreadable(explain(opened))
@@ -93,6 +94,10 @@ const readAll = async (opened: Opened, tracks: ReadonlyArray<Track>, job: Job): 
         return { _tag: "TooLong", seconds: seconds - begin }
       }
       await track.decode(packet)
+      const { system, user } = process.cpuUsage()
+      if (user + system > job.cpuSeconds * 1e6) {
+        return { _tag: "TooCostly", detail: `${job.cpuSeconds} s of processor time were not enough` }
+      }
     }
     packet.unref()
   }
@@ -156,7 +161,12 @@ const decodeAll = async (opened: Opened, job: Job): Promise<Found> => {
 
 /** Measures one file. `time` names the phases for the trace. */
 export const measure = async (job: Job, time: Time): Promise<Found> => {
-  const opened = await time("media.open", () => openInput(job))
-  if ("_tag" in opened) return opened
-  return time("media.decode", () => decodeAll(opened, job)).finally(() => opened.context.closeInput())
+  try {
+    const opened = await time("media.open", () => openInput(job))
+    if ("_tag" in opened) return opened
+    return await time("media.decode", () => decodeAll(opened, job)).finally(() => opened.context.closeInput())
+  } catch (error) {
+    if (error instanceof OutOfMemory) return { _tag: "TooCostly", detail: "it asks for more memory than is allowed" }
+    throw error
+  }
 }

@@ -6,6 +6,8 @@ export interface Job {
   readonly path: string
   readonly maxSeconds: number
   readonly maxPixels: number
+  /** What the child may spend before it says that the file costs too much. */
+  readonly cpuSeconds: number
 }
 
 /** A phase of the child's work, in milliseconds of the wall clock; the engine makes a span of it. */
