@@ -1,0 +1,60 @@
+import { Schema } from "effect"
+import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "effect/http-api"
+import { TransferId } from "../domain/Ids.ts"
+import { Currency, UnsupportedCurrency } from "../domain/Money.ts"
+import { pageOf, pageQuery } from "../domain/Page.ts"
+import { InvalidRequest, NotFound, Unavailable } from "../domain/Problem.ts"
+import {
+  BalanceLimit,
+  Entry,
+  InsufficientFunds,
+  PostingConflict,
+  SameAccount,
+  Transfer,
+  TransferKind,
+  TransferRequest,
+  Wallet
+} from "../domain/Wallet.ts"
+import { Admission, AdmissionClass } from "./middleware/Admission.ts"
+import { Authorization } from "./middleware/Authorization.ts"
+import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
+import { RateLimit } from "./middleware/RateLimit.ts"
+
+const list = HttpApiEndpoint.get("list", "/api/wallet", {
+  success: Schema.Struct({ wallets: Schema.Array(Wallet) }),
+  error: Unavailable
+})
+
+const transactions = HttpApiEndpoint.get("transactions", "/api/wallet/transactions", {
+  query: {
+    ...pageQuery,
+    currency: Schema.optionalKey(Currency),
+    kind: Schema.optionalKey(TransferKind),
+    from: Schema.optionalKey(Schema.DateTimeUtcFromString),
+    to: Schema.optionalKey(Schema.DateTimeUtcFromString)
+  },
+  success: pageOf(Entry),
+  error: [InvalidRequest, Unavailable]
+})
+
+const transfer = HttpApiEndpoint.get("transfer", "/api/wallet/transfers/:id", {
+  params: { id: TransferId },
+  success: Transfer,
+  error: [NotFound, Unavailable]
+})
+
+const send = HttpApiEndpoint.post("send", "/api/wallet/transfers", {
+  payload: TransferRequest,
+  success: Transfer.pipe(HttpApiSchema.status(201)),
+  error: [NotFound, SameAccount, UnsupportedCurrency, InsufficientFunds, PostingConflict, BalanceLimit, Unavailable]
+})
+  .annotate(KeptBy, "wallet")
+  .annotate(AdmissionClass, "payments")
+  .middleware(Idempotency)
+
+export class WalletApi extends HttpApiGroup.make("wallet")
+  .add(list, transactions, transfer, send)
+  .middleware(Admission)
+  .middleware(RateLimit)
+  .middleware(Authorization)
+{}

@@ -1,0 +1,108 @@
+import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
+import type { TransferId, UserId } from "../domain/Ids.ts"
+import type { Amount, Currency } from "../domain/Money.ts"
+import { UnsupportedCurrency } from "../domain/Money.ts"
+import { MoneyRequest } from "../domain/MoneyRequest.ts"
+import { cursorOf, cut } from "../domain/Page.ts"
+import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
+import { between, SameAccount, type Transfer, type TransferKind, type TransferRequest, walletOf } from "../domain/Wallet.ts"
+import { withDatabase } from "./Database.ts"
+import { Ledger, type PostError } from "./Ledger.ts"
+import { type EntryRow, LedgerStore, type TransferRow, type WalletRow } from "./LedgerStore.ts"
+import { Users } from "./Users.ts"
+
+const position = cursorOf(Schema.Struct({ at: Schema.String.check(Schema.isMaxLength(40)), seq: Schema.BigInt }))
+
+/** What members do with their wallets. */
+export class Wallets extends Context.Service<Wallets, {
+  list(owner: UserId): Effect.Effect<ReadonlyArray<WalletRow>, Unavailable>
+  entries(query: {
+    readonly userId: UserId
+    readonly currency: Option.Option<Currency>
+    readonly kind: Option.Option<TransferKind>
+    readonly from: Option.Option<DateTime.Utc>
+    readonly to: Option.Option<DateTime.Utc>
+    readonly cursor: string | undefined
+    readonly limit: number
+  }): Effect.Effect<
+    { readonly items: ReadonlyArray<EntryRow>; readonly nextCursor: string | null },
+    InvalidRequest | Unavailable
+  >
+  /** Sends money to another member, by id or by e-mail. An unknown recipient is NotFound. */
+  transfer(
+    request: TransferRequest
+  ): Effect.Effect<Transfer, PostError | NotFound | SameAccount | UnsupportedCurrency, MoneyRequest>
+  /** A transfer between members, for the two of them; NotFound for everybody else. */
+  find(id: TransferId, viewer: UserId): Effect.Effect<TransferRow, NotFound | Unavailable>
+}>()("midnight/services/wallet/Wallets") {
+  static readonly layer = (currencies: ReadonlyArray<Currency>) =>
+    Layer.effect(
+      Wallets,
+      Effect.gen(function*() {
+        const ledger = yield* Ledger
+        const store = yield* LedgerStore
+        const users = yield* Users
+
+        const list = Effect.fn("Wallets.list")((owner: UserId) => withDatabase(store.wallets(owner)))
+
+        const entries = Effect.fn("Wallets.entries")(function*(query: Parameters<Wallets["Service"]["entries"]>[0]) {
+          const after = yield* position.decode(query.cursor)
+          const rows = yield* withDatabase(store.entries({
+            ...query,
+            before: Option.map(after, ({ at, seq }) => ({ at, seq: String(seq) })),
+            limit: query.limit + 1
+          }))
+          return yield* cut(rows, query.limit, (last) => position.encode({ at: last.position, seq: last.seq }))
+        })
+
+        const recipientOf = Effect.fnUntraced(function*(request: TransferRequest) {
+          if ("toUserId" in request) {
+            return (yield* users.exists(request.toUserId)) ? request.toUserId : yield* unknownRecipient
+          }
+          const found = yield* users.findByEmail(request.toEmail)
+          return Option.isSome(found) ? found.value : yield* unknownRecipient
+        })
+
+        const transfer = Effect.fn("Wallets.transfer")(function*(request: TransferRequest) {
+          const { operationId, userId } = yield* MoneyRequest
+          if (!currencies.includes(request.currency)) {
+            return yield* new UnsupportedCurrency({ currency: request.currency, allowed: [...currencies] })
+          }
+          const toUserId = yield* recipientOf(request)
+          if (toUserId === userId) return yield* new SameAccount({})
+          const amount: Amount = request.amount
+          const posted = yield* ledger.post(between({
+            key: `transfer:${operationId}`,
+            kind: "transfer",
+            from: walletOf(userId),
+            to: walletOf(toUserId),
+            amount,
+            currency: request.currency,
+            memo: Option.fromUndefinedOr(request.memo)
+          }))
+          return {
+            id: posted.id,
+            kind: "transfer" as const,
+            amount,
+            currency: request.currency,
+            fromUserId: userId,
+            toUserId,
+            memo: request.memo ?? null,
+            createdAt: DateTime.makeUnsafe(posted.at)
+          }
+        })
+
+        const find = Effect.fn("Wallets.find")(function*(id: TransferId, viewer: UserId) {
+          const row = yield* withDatabase(store.transfer(id))
+          if (Option.isNone(row) || (row.value.fromUserId !== viewer && row.value.toUserId !== viewer)) {
+            return yield* new NotFound({})
+          }
+          return row.value
+        })
+
+        return Wallets.of({ list, entries, transfer, find })
+      })
+    )
+}
+
+const unknownRecipient = new NotFound({ detail: "There is no such recipient." })
