@@ -64,12 +64,13 @@ const environmentOf = (place: Place, databaseUrl: string, secrets: Readonly<Reco
   DRAIN_GRACE: process.env["DRAIN_GRACE"] ?? "0 seconds"
 })
 
-const awaitHealth = (place: Place) =>
+/** Waits until a server answers at all, or, where `path` is given, with 200 there. */
+const awaitAnswer = (name: string, url: string, path?: string) =>
   Effect.tryPromise({
     try: async (signal) => {
-      const answer = await fetch(`${base(place, place.ports.PORT)}/health`, { signal })
+      const answer = await fetch(`${url}${path ?? "/"}`, { signal, redirect: "manual" })
       await answer.body?.cancel()
-      if (answer.status !== 200) throw new Error(`/health answers ${answer.status}`)
+      if (path !== undefined && answer.status !== 200) throw new Error(`${path} answers ${answer.status}`)
     },
     catch: (cause) => new NotReady({ message: String(cause) })
   }).pipe(
@@ -78,7 +79,7 @@ const awaitHealth = (place: Place) =>
     Effect.timeoutOrElse({
       duration: "60 seconds",
       orElse: () =>
-        Effect.fail(new NotReady({ message: "The API was not healthy within 60 s; its lines above say why." }))
+        Effect.fail(new NotReady({ message: `${name} was not ready within 60 s; its lines above say why.` }))
     })
   )
 
@@ -126,7 +127,11 @@ const run = Effect.fnUntraced(function*(place: Place, databaseUrl: string) {
     ...(sandbox ? [program("sandbox", "Sandbox")] : [])
   ]
   const ready = Effect.gen(function*() {
-    yield* awaitHealth(place)
+    yield* Effect.all([
+      awaitAnswer("The API", base(place, place.ports.PORT), "/health"),
+      awaitAnswer("The video process", base(place, place.ports.VIDEO_PORT)),
+      ...(sandbox ? [awaitAnswer("The sandbox provider", base(place, place.ports.SANDBOX_PORT))] : [])
+    ], { concurrency: "unbounded", discard: true })
     if (place.embedded) yield* seed(place, environment)
     yield* Console.log(screen(place))
     return yield* Effect.never
@@ -160,7 +165,11 @@ const start = Effect.gen(function*() {
 })
 
 // Closing the terminal is a stop like any other.
-process.once("SIGHUP", () => process.kill(process.pid, "SIGTERM"))
+process.on("SIGHUP", () => process.kill(process.pid, "SIGTERM"))
+
+// `npm start` runs us below a shell, and a SIGTERM for npm ends that shell only: without this we would stay on as an orphan.
+const parent = process.ppid
+setInterval(() => process.ppid === parent || process.kill(process.pid, "SIGTERM"), 100).unref()
 
 const words = process.argv.slice(2)
 const main = words.length > 0
