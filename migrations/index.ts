@@ -3,10 +3,14 @@ import type { SqlClient, SqlError } from "effect/sql"
 import { bulkheads } from "./0001_bulkheads.ts"
 import { ledger } from "./0002_ledger.ts"
 import { queueTables } from "./0003_queues.ts"
+import { identity } from "./0004_identity.ts"
+import { video } from "./0006_video.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
 export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>> = {
   "0001_bulkheads": bulkheads,
   "0002_ledger": ledger,
-  "0003_queues": queueTables
+  "0003_queues": queueTables,
+  "0004_identity": identity,
+  "0006_video": video
 }
