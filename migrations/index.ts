@@ -3,6 +3,7 @@ import type { SqlClient, SqlError } from "effect/sql"
 import { bulkheads } from "./0001_bulkheads.ts"
 import { ledger } from "./0002_ledger.ts"
 import { queueTables } from "./0003_queues.ts"
+import { rewards } from "./0007_rewards.ts"
 import { identity } from "./0004_identity.ts"
 import { video } from "./0006_video.ts"
 
@@ -12,5 +13,6 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0002_ledger": ledger,
   "0003_queues": queueTables,
   "0004_identity": identity,
-  "0006_video": video
+  "0006_video": video,
+  "0007_rewards": rewards
 }

@@ -1,0 +1,152 @@
+import { DateTime, Duration, Effect, Option, type Redacted, Schema, SchemaGetter } from "effect"
+import { commonPasswords } from "./CommonPasswords.ts"
+import { SessionId, UserId } from "./Ids.ts"
+import { CurrentUser, type Principal, Role } from "./Principal.ts"
+import { Forbidden, Problem } from "./Problem.ts"
+
+// The address syntax of HTML's e-mail inputs: ASCII, so that one mailbox has one spelling and none that looks like it.
+const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+const address = new RegExp(`^[a-z0-9.!#$%&'*+/=?^_\`{|}~-]{1,64}@${label}(?:\\.${label})*$`)
+
+/** An e-mail address, trimmed and in lower case, as it is stored and compared. */
+export const Email = Schema.String.pipe(
+  Schema.decodeTo(
+    Schema.String.check(
+      Schema.isMaxLength(254),
+      Schema.isPattern(address, { expected: "an e-mail address such as ada@example.org" })
+    ),
+    { decode: SchemaGetter.transform((text) => text.trim().toLowerCase()), encode: SchemaGetter.passthrough() }
+  ),
+  Schema.brand("Email")
+)
+export type Email = typeof Email.Type
+
+const characters = (text: string): number => Array.from(text).length
+
+/** What a person types to sign in. Only its size is limited here: rules for new passwords change, old ones stay valid. */
+export const Password = Schema.RedactedFromValue(
+  Schema.String.check(
+    Schema.makeFilter((text: string) => text.length >= 1 && characters(text) <= 128 || "1 to 128 characters")
+  )
+)
+
+/** 15 to 128 characters, none of the commonest; no rules of composition (NIST SP 800-63B-4, 3.1.1). */
+export const NewPassword = Schema.RedactedFromValue(
+  Schema.String.check(
+    Schema.makeFilter((text: string) => {
+      const length = characters(text)
+      return length >= 15 && length <= 128 || "15 to 128 characters"
+    }),
+    Schema.makeFilter((text: string) =>
+      !commonPasswords.has(text.toLowerCase()) || "a password that is not among the commonest"
+    )
+  )
+)
+
+/** How a person is called: no control characters and no broken Unicode, which PostgreSQL would refuse. */
+export const DisplayName = Schema.String.check(
+  Schema.isPattern(/^[^\p{Cc}\p{Cs}]{1,100}$/u, { expected: "1 to 100 characters without control characters" })
+)
+
+export const User = Schema.Struct({
+  id: UserId,
+  email: Email,
+  displayName: Schema.OptionFromNullOr(DisplayName),
+  roles: Schema.Array(Role),
+  emailVerified: Schema.Boolean,
+  createdAt: Schema.DateTimeUtcFromString
+}).annotate({ identifier: "User" })
+export type User = typeof User.Type
+
+/** What a signed-in client holds. `expiresIn` is the access token's life in seconds. */
+export const Tokens = Schema.Struct({
+  accessToken: Schema.RedactedFromValue(Schema.String),
+  refreshToken: Schema.RedactedFromValue(Schema.String),
+  tokenType: Schema.Literal("Bearer"),
+  expiresIn: Schema.Int
+}).annotate({ identifier: "Tokens" })
+export type Tokens = typeof Tokens.Type
+
+export const SignedIn = Schema.Struct({ user: User, tokens: Tokens }).annotate({ identifier: "SignedIn" })
+export type SignedIn = typeof SignedIn.Type
+
+export interface Registration {
+  readonly email: Email
+  readonly password: Redacted.Redacted<string>
+  readonly displayName: Option.Option<string>
+}
+
+/** An account that has to exist, for seeds: found by its e-mail, else made. */
+export interface SeedUser extends Registration {
+  readonly roles: ReadonlyArray<Role>
+}
+
+export class EmailTaken extends Problem<EmailTaken>()("EmailTaken", {
+  type: "/problems/email-taken",
+  status: 409,
+  title: "There is an account with this e-mail address already"
+}, { code: Schema.tag("EmailTaken") }) {}
+
+/** The same for a wrong password, an unknown address and a disabled account. */
+export class InvalidCredentials extends Problem<InvalidCredentials>()("InvalidCredentials", {
+  type: "/problems/invalid-credentials",
+  status: 401,
+  title: "E-mail address or password is wrong"
+}, { code: Schema.tag("InvalidCredentials") }) {}
+
+/** The same for a token that is unknown, expired, revoked or was used before. */
+export class InvalidRefreshToken extends Problem<InvalidRefreshToken>()("InvalidRefreshToken", {
+  type: "/problems/invalid-refresh-token",
+  status: 401,
+  title: "The refresh token is not valid: sign in again"
+}, { code: Schema.tag("InvalidRefreshToken") }) {}
+
+/** Fails with Forbidden unless the caller has the role. The endpoint must list Forbidden, or its handler does not compile. */
+export const requireRole = (role: Role): Effect.Effect<Principal, Forbidden, CurrentUser> =>
+  Effect.flatMap(CurrentUser, (principal) =>
+    principal.roles.includes(role)
+      ? Effect.succeed(principal)
+      : Effect.fail(new Forbidden({ detail: `This needs the role ${role}.` })))
+
+/** Limits of SECURITY §5 for refresh tokens. */
+export const sessionLimits = {
+  idle: Duration.days(7),
+  absolute: Duration.days(30),
+  grace: Duration.seconds(10)
+} as const
+
+/** What the store knows of a presented refresh token. */
+export interface PresentedToken {
+  readonly sessionId: SessionId
+  readonly usedAt: Option.Option<DateTime.Utc>
+  readonly idleExpiresAt: DateTime.Utc
+  readonly expiresAt: DateTime.Utc
+  readonly revoked: boolean
+  readonly userDisabled: boolean
+}
+
+/**
+ * - rotate: the first use; the token is spent and its successor becomes valid.
+ * - replay: the same use again within the grace, as after a lost answer; the same successor once more.
+ * - reuse: a spent token comes back later: somebody has a copy, so the whole family ends.
+ * - refuse: the session is over.
+ */
+export type RefreshDecision = "rotate" | "replay" | "reuse" | "refuse"
+
+export const decideRefresh = (token: PresentedToken, now: DateTime.Utc): RefreshDecision => {
+  const over = token.revoked || token.userDisabled
+    || DateTime.isGreaterThanOrEqualTo(now, token.expiresAt)
+    || DateTime.isGreaterThanOrEqualTo(now, token.idleExpiresAt)
+  if (over) return "refuse"
+  if (Option.isNone(token.usedAt)) return "rotate"
+  return DateTime.isLessThanOrEqualTo(now, DateTime.addDuration(token.usedAt.value, sessionLimits.grace))
+    ? "replay"
+    : "reuse"
+}
+
+/** One row of SECURITY §4: failures of one account or one address within the window. */
+export const loginLimits = {
+  account: 5,
+  address: 50,
+  window: Duration.minutes(15)
+} as const
