@@ -5,6 +5,7 @@ import { ledger } from "./0002_ledger.ts"
 import { queueTables } from "./0003_queues.ts"
 import { rewards } from "./0007_rewards.ts"
 import { identity } from "./0004_identity.ts"
+import { payments } from "./0005_payments.ts"
 import { video } from "./0006_video.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
@@ -13,6 +14,7 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0002_ledger": ledger,
   "0003_queues": queueTables,
   "0004_identity": identity,
+  "0005_payments": payments,
   "0006_video": video,
   "0007_rewards": rewards
 }
