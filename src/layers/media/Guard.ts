@@ -36,7 +36,7 @@ const walls = (limits: ChildLimits): ReadonlyArray<Wall> => [
       "prlimit",
       `--data=${limits.dataBytes}`,
       // Soft before hard: SIGXCPU tells what happened, where the hard limit's SIGKILL would not.
-      `--cpu=${limits.cpuSeconds}:${limits.cpuSeconds + 2}`,
+      `--cpu=${Math.ceil(limits.cpuSeconds)}:${Math.ceil(limits.cpuSeconds) + 2}`,
       `--fsize=${limits.fileBytes}`,
       `--nofile=${limits.openFiles}`,
       "--core=0"

@@ -1,0 +1,84 @@
+import { Context, Effect, Layer, Option } from "effect"
+import { execFile } from "node:child_process"
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import { defaultRules } from "../../src/domain/Verification.ts"
+import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
+import { makeClip } from "../../src/main/demo/Clip.ts"
+import { MediaEngine } from "../../src/services/MediaEngine.ts"
+
+const run = promisify(execFile)
+
+/** What the file that no video may open says. */
+export const canary = "canary-3c1f6e0d"
+
+const cutInHalf = (bytes: Buffer) => bytes.subarray(0, Math.floor(bytes.length / 2))
+
+/** One bit of the picture's data is wrong. */
+const flipOneBit = (bytes: Buffer) => {
+  const copy = Buffer.from(bytes)
+  const at = copy.indexOf("mdat") + Math.floor(copy.length / 3)
+  copy.writeUInt8(copy.readUInt8(at) ^ 0x10, at)
+  return copy
+}
+
+/** The sample entry of the container claims a small picture; the stream itself is as large as it was. */
+const claimSmallPicture = (bytes: Buffer) => {
+  const copy = Buffer.from(bytes)
+  const entry = copy.indexOf("avc1", copy.indexOf("stsd"))
+  copy.writeUInt16BE(640, entry + 28)
+  copy.writeUInt16BE(360, entry + 30)
+  return copy
+}
+
+/** Real video files, good and bad, made once for a test file. */
+export class Clips
+  extends Context.Service<Clips, { readonly path: (name: string) => string }>()("midnight/test/Clips")
+{
+  static readonly layer = Layer.effect(
+    Clips,
+    Effect.gen(function*() {
+      const folder = yield* Effect.acquireRelease(
+        Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-clips-"))),
+        (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+      )
+      const path = (name: string) => join(folder, name)
+      const size = { seconds: 5, width: 640, height: 360 }
+      yield* makeClip({ ...size, path: path("scene.mp4"), kind: "scene" })
+      yield* makeClip({ ...size, path: path("scene.webm"), kind: "scene", width: 320, height: 240, format: "webm" })
+      yield* makeClip({ ...size, path: path("black.mp4"), kind: "black_silent" })
+      yield* makeClip({ ...size, path: path("mute.mp4"), kind: "scene_mute" })
+      yield* makeClip({ path: path("large.mp4"), seconds: 1, width: 4096, height: 2304, kind: "scene_mute", fps: 2 })
+      yield* Effect.promise(async () => {
+        const scene = await readFile(path("scene.mp4"))
+        await writeFile(path("cut.mp4"), cutInHalf(scene))
+        await writeFile(path("cut.webm"), cutInHalf(await readFile(path("scene.webm"))))
+        await writeFile(path("flipped.mp4"), flipOneBit(scene))
+        await writeFile(path("lying.mp4"), claimSmallPicture(await readFile(path("large.mp4"))))
+        await writeFile(path("text.mp4"), "This is a letter, not a video.\n".repeat(50))
+        await writeFile(path("empty.mp4"), "")
+        await writeFile(path("canary.txt"), canary)
+        const playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n"
+        await writeFile(path("list.m3u8"), `${playlist}file://${path("canary.txt")}\n#EXT-X-ENDLIST\n`)
+        await writeFile(path("list.mp4"), `${playlist}file://${path("scene.mp4")}\n#EXT-X-ENDLIST\n`)
+        // Opening a pipe that nobody writes to waits for good: a child that is busy for as long as a test needs it.
+        await run("mkfifo", [path("hang")])
+      })
+      return { path }
+    })
+  )
+}
+
+/** One of the clips, by the engine in the context. */
+export const analyse = Effect.fnUntraced(function*(name: string, rules = defaultRules) {
+  const engine = yield* MediaEngine
+  const path = (yield* Clips).path(name)
+  return yield* engine.analyse({ path, jobId: `job-${name}`, rules, traceparent: Option.none() })
+})
+
+/** The same, by an engine with options of its own. */
+/** One of the clips, by the engine in the context. */
+export const analyseBy = (options: Parameters<typeof MediaEngineLive.layer>[0], name: string) =>
+  analyse(name).pipe(Effect.provide(MediaEngineLive.layer(options), { local: true }))

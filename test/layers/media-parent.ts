@@ -1,0 +1,19 @@
+// A process with a media engine in it, to be killed by a test: says its child's pid and then waits for the answer.
+import { Console, Effect, Option } from "effect"
+import { defaultRules } from "../../src/domain/Verification.ts"
+import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
+import { MediaEngine } from "../../src/services/MediaEngine.ts"
+import { recordedTracer } from "./recorded-tracer.ts"
+
+const path = process.argv[2] ?? ""
+
+const main = Effect.gen(function*() {
+  const engine = yield* MediaEngine
+  const { pid, tracer } = yield* recordedTracer
+  yield* Effect.forkChild(Effect.flatMap(pid, (value) => Console.log(value)))
+  yield* engine.analyse({ path, jobId: "killed", rules: defaultRules, traceparent: Option.none() }).pipe(
+    Effect.withTracer(tracer)
+  )
+})
+
+await Effect.runPromise(main.pipe(Effect.provide(MediaEngineLive.layer())))
