@@ -1,9 +1,13 @@
 import { HttpApi, OpenApi } from "effect/http-api"
+import { RewardsApi } from "./RewardsApi.ts"
+import { VideoApi } from "./VideoApi.ts"
 import { WalletApi } from "./WalletApi.ts"
 
 /** Every route of the API process. Unknown properties of a body, query or header struct are refused. */
 export class Api extends HttpApi.make("midnight")
   .add(WalletApi)
+  .add(RewardsApi)
+  .add(VideoApi)
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })
   .annotateMerge(OpenApi.annotations({ title: "Midnight", version: "0.1.0", license: { name: "MIT" } }))
 {}

@@ -1,0 +1,30 @@
+import { Effect, Option } from "effect"
+import { HttpApiBuilder, HttpApiSchema } from "effect/http-api"
+import { CurrentUser } from "../domain/Principal.ts"
+import { Videos } from "../services/Videos.ts"
+import { Api } from "./Api.ts"
+
+const defaultLimit = 20
+
+export const VideoHandlers = HttpApiBuilder.group(
+  Api,
+  "video",
+  Effect.fnUntraced(function*(handlers) {
+    const videos = yield* Videos
+    return handlers.handleAll({
+      createUpload: ({ payload }) => Effect.flatMap(CurrentUser, ({ userId }) => videos.createUpload(userId, payload)),
+      verify: ({ payload }) =>
+        Effect.map(videos.verify(payload), (submission) =>
+          HttpApiSchema.withHeaders({
+            body: submission,
+            headers: { location: `/api/video/submissions/${submission.id}` }
+          })),
+      submissions: ({ query }) =>
+        Effect.flatMap(
+          CurrentUser,
+          ({ userId }) => videos.submissions(userId, Option.fromUndefinedOr(query.cursor), query.limit ?? defaultLimit)
+        ),
+      submission: ({ params }) => Effect.flatMap(CurrentUser, ({ userId }) => videos.submission(userId, params.id))
+    })
+  })
+)
