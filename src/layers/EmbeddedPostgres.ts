@@ -3,7 +3,7 @@ import { Context, Effect, Layer, Option, Redacted, Schedule } from "effect"
 import { randomBytes } from "node:crypto"
 import { access, chown, mkdir, readdir, readFile, realpath, rename, rm, writeFile } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
-import { EmbeddedPostgresError, prepare, type Runtime, step } from "./embedded/Binaries.ts"
+import { discard, EmbeddedPostgresError, placeOf, prepare, type Runtime, step } from "./embedded/Binaries.ts"
 import { awaitGone, isServing, readPostmaster, run, startServer, stopServer } from "./embedded/Postmaster.ts"
 import { type FileLock, takeFileLock } from "./HomeLock.ts"
 
@@ -157,6 +157,11 @@ const start = Effect.fnUntraced(function*(runtime: Runtime, password: string, du
   return { ...server, how }
 })
 
+const stopRunning = Effect.fnUntraced(function*({ dataDir }: Runtime) {
+  const found = yield* readPostmaster(dataDir)
+  if (Option.isSome(found)) yield* stopServer(found.value.pid, dataDir)
+})
+
 /**
  * A real PostgreSQL from an npm package, as a scoped resource: started, adopted or recovered on the way in, stopped on the
  * way out by whichever process is the last to use it.
@@ -193,14 +198,15 @@ export class EmbeddedPostgres extends Context.Service<EmbeddedPostgres, {
             return { ...server, use, runtime }
           })
         )
-        const server = yield* Effect.acquireRelease(acquire, ({ pid, runtime, use }) =>
+        const server = yield* Effect.acquireRelease(acquire, ({ runtime, use }) =>
           alone(
             wanted,
             Effect.gen(function*() {
               yield* use.release
               // Held shared by every user of the server, so whoever can have it exclusively is the last.
               const last = yield* takeFileLock(`${wanted}.users`, "exclusive")
-              yield* Effect.ensuring(stopServer(pid, runtime.dataDir), last.release)
+              // Not necessarily the server that we started: another user may have replaced one that was killed.
+              yield* Effect.ensuring(stopRunning(runtime), last.release)
             })
           ).pipe(Effect.ignore))
         return {
@@ -218,9 +224,8 @@ export class EmbeddedPostgres extends Context.Service<EmbeddedPostgres, {
       dataDir,
       Effect.gen(function*() {
         const runtime = yield* prepare(dataDir)
-        const found = yield* readPostmaster(runtime.dataDir)
-        if (Option.isSome(found)) yield* stopServer(found.value.pid, runtime.dataDir)
-        yield* step("delete its data", () => rm(runtime.dataDir, { recursive: true, force: true }))
+        yield* stopRunning(runtime)
+        yield* step("delete its data", () => discard(runtime, dataDir))
       })
     )
   })
@@ -228,7 +233,7 @@ export class EmbeddedPostgres extends Context.Service<EmbeddedPostgres, {
   /** The owner's connection string of a server that runs now, without becoming one of its users: for commands. */
   static readonly find = (dataDir: string): Effect.Effect<Option.Option<Redacted.Redacted<string>>> =>
     Effect.gen(function*() {
-      const found = yield* readPostmaster(dataDir)
+      const found = yield* readPostmaster((yield* Effect.promise(() => placeOf(dataDir))) ?? dataDir)
       const password = yield* Effect.promise(() => readFile(`${dataDir}.password`, "utf8").catch(() => undefined))
       if (Option.isNone(found) || !found.value.ready || password === undefined) return Option.none()
       return Option.some(urlOf(found.value.port, password.trim(), undefined))

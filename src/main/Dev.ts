@@ -104,7 +104,7 @@ const screen = (place: Place) => {
     line("Sandbox", base(place, place.ports.SANDBOX_PORT), "pays without an account anywhere"),
     ...(place.embedded
       ? [
-        line("Data", join(place.home, "postgres"), "PostgreSQL 18"),
+        line("Data", place.home, "PostgreSQL 18, secrets, uploads, logs"),
         line("Users", join(place.home, "demo.json"), "admin, sponsor, reviewer, two members")
       ]
       : []),

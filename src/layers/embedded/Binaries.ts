@@ -1,8 +1,21 @@
 import { Effect, Schema } from "effect"
 import { execFile } from "node:child_process"
-import { createHash } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import { constants } from "node:fs"
-import { access, chmod, cp, lchown, mkdir, readdir, readFile, rename, rm, stat, symlink } from "node:fs/promises"
+import {
+  access,
+  chmod,
+  cp,
+  lchown,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile
+} from "node:fs/promises"
 import { createRequire } from "node:module"
 import { userInfo } from "node:os"
 import { basename, dirname, join } from "node:path"
@@ -147,15 +160,31 @@ const hasName = () => {
   }
 }
 
+const pointer = (wanted: string) => `${wanted}.moved`
+
+/** Where the data of `wanted` had to be put, if elsewhere. A deleted home takes this with it, so a new one starts empty. */
+export const placeOf = (wanted: string): Promise<string | undefined> =>
+  readFile(pointer(wanted), "utf8").then((text) => text.trim(), () => undefined)
+
+/** Deletes the data, and where it was put elsewhere, that place. */
+export const discard = async (runtime: Runtime, wanted: string): Promise<void> => {
+  const place = runtime.dataDir === wanted ? wanted : dirname(runtime.dataDir)
+  await rm(place, { recursive: true, force: true })
+  await rm(pointer(wanted), { force: true })
+}
+
 /** As root without user namespaces (many containers): as `nobody`, everything in folders that `nobody` can reach. */
 const asNobody = async (native: string, wanted: string): Promise<Runtime> => {
   const home = dirname(wanted)
   // Passing through the home, without listing it, is enough; the files in it have modes of their own.
   if (await traversable(dirname(home))) await chmod(home, (await stat(home)).mode | 0o011)
-  const shared = join("/var/lib/midnight", createHash("sha256").update(wanted).digest("hex").slice(0, 16))
-  const dataDir = await traversable(home) ? wanted : join(shared, basename(wanted))
+  const shared = dirname(await placeOf(wanted) ?? join("/var/lib/midnight", randomBytes(8).toString("hex"), "postgres"))
+  const dataDir = await traversable(home) ? wanted : join(shared, "postgres")
   await mkdir(dirname(dataDir), { recursive: true, mode: 0o711 })
-  if (dataDir !== wanted && await stat(wanted).then(() => true, () => false)) await copyTree(wanted, dataDir)
+  if (dataDir !== wanted) {
+    await writeFile(pointer(wanted), dataDir, { mode: 0o600 })
+    if (await stat(wanted).then(() => true, () => false)) await copyTree(wanted, dataDir)
+  }
   const program = await traversable(native) ? native : await copyPrograms(native, join(shared, "native"))
   const libraries = await linkLibraries(program, join(shared, "lib"))
   await give(dataDir, nobody)
