@@ -98,7 +98,7 @@ export const start = (
     } else if (path === "/v1/logs") {
       const { resourceLogs } = Schema.decodeUnknownSync(Schema.fromJsonString(Logs))(body)
       const records = resourceLogs.flatMap(({ scopeLogs }) => scopeLogs.flatMap(({ logRecords }) => logRecords))
-      logs.push(...records.map((record) => ({ ...record, attributes: flat(record.attributes) })))
+      for (const record of records) logs.push({ ...record, attributes: flat(record.attributes) })
     } else if (path === "/v1/metrics") {
       const { resourceMetrics } = Schema.decodeUnknownSync(Schema.fromJsonString(Metrics))(body)
       for (const { scopeMetrics } of resourceMetrics) {

@@ -48,10 +48,7 @@ export class RotatingFile {
   flush(): Promise<void> {
     const text = this.#take()
     if (text === "") return this.#writing
-    this.#writing = this.#writing.then(async () => {
-      this.#rotate()
-      await appendFile(this.#options.path, text)
-    }).catch(() => this.#lost(text))
+    this.#writing = this.#write(text, this.#writing)
     return this.#writing
   }
 
@@ -62,6 +59,16 @@ export class RotatingFile {
     try {
       this.#rotate()
       appendFileSync(this.#options.path, text)
+    } catch {
+      this.#lost(text)
+    }
+  }
+
+  async #write(text: string, earlier: Promise<void>): Promise<void> {
+    await earlier
+    try {
+      this.#rotate()
+      await appendFile(this.#options.path, text)
     } catch {
       this.#lost(text)
     }
