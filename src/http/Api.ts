@@ -1,4 +1,5 @@
 import { HttpApi, OpenApi } from "effect/http-api"
+import { PaymentsApi, WebhooksApi } from "./PaymentsApi.ts"
 import { RewardsApi } from "./RewardsApi.ts"
 import { VideoApi } from "./VideoApi.ts"
 import { WalletApi } from "./WalletApi.ts"
@@ -6,6 +7,8 @@ import { WalletApi } from "./WalletApi.ts"
 /** Every route of the API process. Unknown properties of a body, query or header struct are refused. */
 export class Api extends HttpApi.make("midnight")
   .add(WalletApi)
+  .add(PaymentsApi)
+  .add(WebhooksApi)
   .add(RewardsApi)
   .add(VideoApi)
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })

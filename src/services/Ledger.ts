@@ -50,6 +50,11 @@ export class Ledger extends Context.Service<Ledger, {
     { readonly balance: bigint; readonly held: bigint; readonly available: bigint },
     Unavailable
   >
+  /** The same for many accounts of one kind at once, in the order asked. */
+  balances(kind: Account["kind"], of: ReadonlyArray<{ readonly owner: string; readonly currency: Currency }>): Effect.Effect<
+    ReadonlyArray<{ readonly balance: bigint; readonly held: bigint; readonly available: bigint }>,
+    Unavailable
+  >
 }>()("midnight/services/wallet/Ledger") {
   static readonly layer = Layer.effect(
     Ledger,
@@ -112,15 +117,28 @@ export class Ledger extends Context.Service<Ledger, {
       })
 
       const balance = Effect.fn("Ledger.balance")(function*(account: Account, currency: Currency) {
-        const row = yield* withDatabase(store.account(account, currency))
-        const { balance, held } = Option.getOrElse(row, () => ({ balance: 0n, held: 0n }))
-        return { balance, held, available: balance - held }
+        const [one] = yield* balances(account.kind, [{ owner: account.owner, currency }])
+        return one ?? nothing
       })
 
-      return Ledger.of({ post, authorise, capture, void: voidHold, balance })
+      const balances = Effect.fn("Ledger.balances")(
+        function*(kind: Account["kind"], of: ReadonlyArray<{ readonly owner: string; readonly currency: Currency }>) {
+          if (of.length === 0) return []
+          const rows = yield* withDatabase(store.accounts(kind, [...new Set(of.map((one) => one.owner))]))
+          const known = new Map(rows.map((row) => [`${row.owner} ${row.currency}`, row]))
+          return of.map(({ currency, owner }) => {
+            const row = known.get(`${owner} ${currency}`)
+            return row === undefined ? nothing : { ...row, available: row.balance - row.held }
+          })
+        }
+      )
+
+      return Ledger.of({ post, authorise, capture, void: voidHold, balance, balances })
     })
   )
 }
+
+const nothing = { balance: 0n, held: 0n, available: 0n }
 
 const idOf = (outcome: Outcome): string => "id" in outcome ? outcome.id : ""
 

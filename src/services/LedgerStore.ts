@@ -96,7 +96,10 @@ export class LedgerStore extends Context.Service<LedgerStore, {
   post(commands: ReadonlyArray<LedgerCommand>): Effect.Effect<ReadonlyArray<Outcome>, SqlError>
   readonly expireHolds: Effect.Effect<number, SqlError>
   wallets(owner: UserId): Effect.Effect<ReadonlyArray<WalletRow>, SqlError>
-  account(account: Account, currency: Currency): Effect.Effect<Option.Option<WalletRow>, SqlError>
+  accounts(
+    kind: Account["kind"],
+    owners: ReadonlyArray<string>
+  ): Effect.Effect<ReadonlyArray<WalletRow & { readonly owner: string }>, SqlError>
   entries(filter: EntryFilter): Effect.Effect<ReadonlyArray<EntryRow>, SqlError>
   transfer(id: TransferId): Effect.Effect<Option.Option<TransferRow>, SqlError>
 }>()("midnight/services/wallet/LedgerStore") {
@@ -124,12 +127,12 @@ export class LedgerStore extends Context.Service<LedgerStore, {
           WHERE kind = 'wallet' AND owner = ${owner} ORDER BY currency`
       })
 
-      const account = SqlSchema.findOneOption({
-        Request: Schema.Struct({ kind: Schema.String, owner: Schema.String, currency: Currency }),
-        Result: WalletRow,
+      const accounts = SqlSchema.findAll({
+        Request: Schema.Struct({ kind: Schema.String, owners: Schema.Array(Schema.String) }),
+        Result: Schema.Struct({ ...WalletRow.fields, owner: Schema.String }),
         execute: (a) => sql`
-          SELECT id, currency::text, balance, held FROM wallet.accounts
-          WHERE kind = ${a.kind} AND owner = ${a.owner} AND currency = ${a.currency}`
+          SELECT id, owner, currency::text, balance, held FROM wallet.accounts
+          WHERE kind = ${a.kind} AND ${sql.in("owner", a.owners)}`
       })
 
       const entryRows = SqlSchema.findAll({
@@ -188,7 +191,7 @@ export class LedgerStore extends Context.Service<LedgerStore, {
         post,
         expireHolds,
         wallets: (owner) => decoded(wallets(owner)),
-        account: ({ kind, owner }, currency) => decoded(account({ kind, owner, currency })),
+        accounts: (kind, owners) => decoded(accounts({ kind, owners })),
         entries: (f) =>
           decoded(entryRows({
             userId: f.userId,

@@ -1,9 +1,14 @@
-import { Context, type Effect } from "effect"
+import { Context, DateTime, Effect, Layer, Option } from "effect"
 import type { CampaignId, SubmissionId, UserId } from "../domain/Ids.ts"
 import type { Money } from "../domain/Money.ts"
-import type { NotFound, Unavailable } from "../domain/Problem.ts"
-import type { CampaignFull, CampaignNotActive, MemberCapReached } from "../domain/Rewards.ts"
+import { NotFound, type Unavailable } from "../domain/Problem.ts"
+import { CampaignFull, type CampaignNotActive, MemberCapReached, takesSubmissions } from "../domain/Rewards.ts"
 import type { VerificationRules } from "../domain/Verification.ts"
+import { between, escrowOf, walletOf } from "../domain/Wallet.ts"
+import type { SettleCommand } from "./Commands.ts"
+import { withDatabase } from "./Database.ts"
+import { Ledger, type PostError } from "./Ledger.ts"
+import { RewardStore, type SlotRow } from "./RewardStore.ts"
 
 /** The public face of the rewards bulkhead for video: a slot is a hold of the reward on the campaign's escrow. */
 export class Rewards extends Context.Service<Rewards, {
@@ -18,4 +23,115 @@ export class Rewards extends Context.Service<Rewards, {
   >
   /** Gives the slot back. Succeeds when there is none, and when it was given back before. */
   release(submissionId: SubmissionId): Effect.Effect<void, Unavailable>
-}>()("midnight/services/rewards/Rewards") {}
+  /**
+   * Pays the reward of an approved submission, or gives its slot back: once, however often it is told. The posting names
+   * the verdict that justified it.
+   */
+  settle(command: typeof SettleCommand.Type): Effect.Effect<void, PostError>
+  /** Gives back the slots whose taking was begun and never ended. One round of the sweeper. */
+  readonly sweep: Effect.Effect<void, Unavailable>
+}>()("midnight/services/rewards/Rewards") {
+  static readonly layer = Layer.effect(
+    Rewards,
+    Effect.gen(function*() {
+      const store = yield* RewardStore
+      const ledger = yield* Ledger
+
+      const reserve = Effect.fn("Rewards.reserve")(
+        function*(request: { campaignId: CampaignId; submissionId: SubmissionId; userId: UserId }) {
+          const found = yield* withDatabase(store.find(request.campaignId))
+          if (Option.isNone(found) || found.value.status === "draft") return yield* new NotFound({})
+          const campaign = found.value
+          yield* takesSubmissions(campaign, yield* DateTime.now)
+          const { reward, rules } = campaign
+          const slot = { ...request, rewardAmount: reward.amount, currency: reward.currency, status: "reserving" as const }
+          switch (yield* withDatabase(store.intend(slot, campaign))) {
+            case "full":
+              return yield* new CampaignFull({ detail: `All ${campaign.slots} slots are taken.` })
+            case "capped":
+              return yield* new MemberCapReached({ per_member: campaign.perMember })
+            case "released":
+              return yield* new CampaignFull({ detail: "The slot was given back. Submit again with a new key." })
+          }
+          yield* ledger.authorise({ key: holdOf(request.submissionId), account: escrowOf(campaign.id), ...reward }).pipe(
+            Effect.catchTags({
+              InsufficientFunds: () => Effect.andThen(release(request.submissionId), noMoneyLeft),
+              // The key names this submission alone, and the amount is the campaign's: a conflict is a fault of ours.
+              PostingConflict: Effect.die,
+              BalanceLimit: Effect.die
+            })
+          )
+          yield* withDatabase(store.setSlot(request.submissionId, "reserved", Option.none()))
+          return { reward, rules }
+        }
+      )
+
+      const voidHold = (submissionId: SubmissionId) =>
+        ledger.void(holdOf(submissionId)).pipe(
+          // Never held, or held and captured: either way there is nothing to give back.
+          Effect.catchTag("HoldClosed", () => Effect.void)
+        )
+
+      const release = Effect.fn("Rewards.release")(function*(submissionId: SubmissionId) {
+        const slot = yield* withDatabase(store.slot(submissionId))
+        if (Option.isNone(slot) || slot.value.status === "paid") return
+        yield* voidHold(submissionId)
+        yield* withDatabase(store.setSlot(submissionId, "released", Option.none()))
+      })
+
+      const pay = Effect.fnUntraced(function*(slot: SlotRow, reference: Readonly<Record<string, string>>) {
+        const posted = yield* ledger.capture({
+          key: `reward:${slot.submissionId}`,
+          hold: holdOf(slot.submissionId),
+          kind: "reward",
+          amount: slot.rewardAmount,
+          currency: slot.currency,
+          to: walletOf(slot.userId),
+          memo: Option.none(),
+          reference: { ...reference, campaignId: slot.campaignId, submissionId: slot.submissionId }
+        }).pipe(Effect.catchTags({ HoldClosed: Effect.die, HoldExceeded: Effect.die }))
+        yield* withDatabase(
+          store.setSlot(slot.submissionId, "paid", Option.some({ transferId: posted.id, reference }))
+        )
+      })
+
+      // The slot of a refused submission is open to others again; that of a closed campaign goes home to its sponsor.
+      const giveBack = Effect.fnUntraced(function*(slot: SlotRow) {
+        yield* release(slot.submissionId)
+        const campaign = yield* withDatabase(store.find(slot.campaignId))
+        if (Option.isNone(campaign) || campaign.value.status !== "closed") return
+        yield* ledger.post(between({
+          key: `return:${slot.submissionId}`,
+          kind: "escrow",
+          from: escrowOf(slot.campaignId),
+          to: walletOf(campaign.value.sponsorId),
+          amount: slot.rewardAmount,
+          currency: slot.currency,
+          reference: { campaignId: slot.campaignId, submissionId: slot.submissionId }
+        }))
+      })
+
+      const settle = Effect.fn("Rewards.settle")(function*(command: typeof SettleCommand.Type) {
+        yield* Effect.annotateCurrentSpan({
+          "midnight.submission.id": command.submissionId,
+          "midnight.verdict": command.outcome
+        })
+        const found = yield* withDatabase(store.slot(command.submissionId))
+        if (Option.isNone(found)) return yield* Effect.die(new Error(`no slot for ${command.submissionId}`))
+        const slot = found.value
+        if (slot.status === "paid") return
+        yield* command.outcome === "approved" ? pay(slot, command.reference) : giveBack(slot)
+      })
+
+      const sweep = Effect.fn("Rewards.sweep")(function*() {
+        yield* Effect.forEach(yield* withDatabase(store.unfinished), release, { discard: true })
+      })()
+
+      return Rewards.of({ reserve, release, settle, sweep })
+    })
+  )
+}
+
+const holdOf = (submissionId: SubmissionId): string => `slot:${submissionId}`
+
+const noMoneyLeft = Effect.fail(new CampaignFull({ detail: "The escrow does not cover another reward." }))

@@ -1,0 +1,46 @@
+import { Context, Effect, Layer, Semaphore } from "effect"
+import { Unavailable } from "../../domain/Problem.ts"
+import { Admission, AdmissionClass, Admitted, type WorkClass } from "./Admission.ts"
+
+/** How many requests of a class are worked on at once, and how many may wait for a place. */
+export type AdmissionLimits = Readonly<Record<WorkClass, { readonly places: number; readonly waiting: number }>>
+
+// Payments have the most room: a transfer waits for the ledger's next commit, not for a CPU. Reads and video have little, so
+// that they are the first to be turned away. The figures are chosen, not yet measured under a stepped load.
+export const defaultLimits: AdmissionLimits = {
+  payments: { places: 2000, waiting: 8000 },
+  auth: { places: 200, waiting: 800 },
+  reads: { places: 200, waiting: 800 },
+  video: { places: 50, waiting: 200 }
+}
+
+export const AdmissionLive = (limits: AdmissionLimits = defaultLimits) =>
+  Layer.effect(
+    Admission,
+    Effect.gen(function*() {
+      const classOf = (workClass: WorkClass) => ({
+        places: Semaphore.makeUnsafe(limits[workClass].places),
+        most: limits[workClass].places + limits[workClass].waiting,
+        present: 0
+      })
+      const classes = {
+        payments: classOf("payments"),
+        auth: classOf("auth"),
+        reads: classOf("reads"),
+        video: classOf("video")
+      }
+      return Effect.fnUntraced(function*(handler, { endpoint }) {
+        const workClass = Context.get(endpoint.annotations, AdmissionClass)
+        const state = classes[workClass]
+        if (state.present >= state.most) {
+          return yield* new Unavailable({ detail: `Too many requests of class ${workClass} at once.`, retry_after: 1 })
+        }
+        state.present += 1
+        return yield* state.places.withPermits(1)(Effect.provideService(handler, Admitted, { workClass })).pipe(
+          Effect.ensuring(Effect.sync(() => {
+            state.present -= 1
+          }))
+        )
+      })
+    })
+  )

@@ -1,0 +1,45 @@
+import { Effect, Layer } from "effect"
+import { Campaigns } from "../services/Campaigns.ts"
+import { continuing, SettlementCommands, settlementCommands } from "../services/Commands.ts"
+import { Rewards } from "../services/Rewards.ts"
+import { RewardStore } from "../services/RewardStore.ts"
+import { rewardsKeys } from "../services/IdempotencyStore.ts"
+import * as Settings from "./Config.ts"
+import { pool } from "./Pools.ts"
+import { every, supervised } from "./Supervision.ts"
+
+// Settlements run side by side: each waits for the ledger's next group commit, and eight of them share it.
+const consumers = 8
+
+const settle = Effect.gen(function*() {
+  const commands = yield* SettlementCommands
+  const rewards = yield* Rewards
+  const one = commands.take((command) => continuing(command)(rewards.settle(command))).pipe(
+    // The queue keeps count of the attempts and repeats with backoff; what matters here is that the failure is seen.
+    Effect.catch((error) => Effect.logWarning("a settlement failed and will be repeated", error))
+  )
+  return yield* Effect.all(Array.from({ length: consumers }, () => Effect.forever(one)), {
+    concurrency: "unbounded",
+    discard: true
+  })
+})
+
+const sweep = Effect.flatMap(Rewards, (rewards) => every("30 seconds", rewards.sweep))
+
+/** The rewards bulkhead: campaigns, slots, settlement. Needs the ledger's public face and Health from outside. */
+export const RewardsLive = Layer.unwrap(
+  Effect.gen(function*() {
+    const currencies = yield* Settings.currencies
+    const own = Layer.mergeAll(RewardStore.layer, settlementCommands(), rewardsKeys()).pipe(
+      Layer.provide(pool("rewards"))
+    )
+    const background = Layer.merge(
+      supervised("rewards", "settlement", settle),
+      supervised("rewards", "sweeper", sweep)
+    )
+    return background.pipe(
+      Layer.provideMerge(Layer.merge(Rewards.layer, Campaigns.layer(currencies))),
+      Layer.provideMerge(own)
+    )
+  })
+)
