@@ -1,0 +1,72 @@
+import { NodeCrypto, NodeHttpClient } from "@effect/platform-node"
+import { Config, Effect, Layer, Option } from "effect"
+import { continuing, PaymentCommands, paymentCommands } from "../services/Commands.ts"
+import { type Gateway, Gateways } from "../services/Gateway.ts"
+import { paymentsKeys } from "../services/IdempotencyStore.ts"
+import { Payments, PaymentSettings } from "../services/Payments.ts"
+import { PaymentStore } from "../services/PaymentStore.ts"
+import { Settlement } from "../services/Settlement.ts"
+import * as Settings from "./Config.ts"
+import { pool } from "./Pools.ts"
+import { makeSandboxGateway } from "./SandboxGateway.ts"
+import { supervised } from "./Supervision.ts"
+
+// Most of a settlement is waiting for the provider and for the ledger's next group commit, which eight of them share.
+const consumers = 8
+
+const settings = Layer.effect(
+  PaymentSettings,
+  Effect.gen(function*() {
+    return { currencies: yield* Settings.currencies, returnUrlOrigins: yield* Settings.returnUrlOrigins }
+  })
+)
+
+/** The sandbox is configured by its secret key; with it, the webhook secret is required too. */
+const sandbox = Effect.gen(function*() {
+  const secretKey = yield* Config.option(Settings.secret("SANDBOX_SECRET_KEY"))
+  if (Option.isNone(secretKey)) return []
+  const apiBase = yield* Config.NonEmptyString("SANDBOX_API_BASE").pipe(Config.withDefault("http://127.0.0.1:3002"))
+  const webhookSecret = yield* Settings.secret("SANDBOX_WEBHOOK_SECRET")
+  return [yield* makeSandboxGateway({ apiBase, secretKey: secretKey.value, webhookSecret })]
+})
+
+const gateways = Layer.effect(
+  Gateways,
+  Effect.map(sandbox, (configured: ReadonlyArray<Gateway>) => ({
+    configured: configured.map((gateway) => gateway.provider),
+    find: (provider) => Option.fromUndefinedOr(configured.find((gateway) => gateway.provider === provider))
+  }))
+).pipe(Layer.provide([NodeHttpClient.layerUndici, NodeCrypto.layerMac]))
+
+const work = Effect.gen(function*() {
+  const commands = yield* PaymentCommands
+  const settlement = yield* Settlement
+  const one = commands.take((command, { id }) =>
+    settlement.work(command, id).pipe(
+      // A fault in the way of one payment is that payment's: it must not end the consumer that all others wait for.
+      Effect.catchDefect((defect) => Effect.fail(new Error(`The command ${id} met a defect`, { cause: defect }))),
+      Effect.tapError((error) => Effect.logWarning("A payment command failed and will be repeated", error)),
+      continuing(command)
+    )
+  ).pipe(
+    // The queue counts attempts and repeats with backoff. The pause is for a queue that cannot be read at all.
+    Effect.catch(() => Effect.sleep("200 millis"))
+  )
+  return yield* Effect.all(Array.from({ length: consumers }, () => Effect.forever(one)), {
+    concurrency: "unbounded",
+    discard: true
+  })
+})
+
+/** The payments bulkhead: providers, charges, webhooks in. Needs the ledger's public face and Health from outside. */
+export const PaymentsLive = Layer.suspend(() => {
+  const own = Layer.mergeAll(PaymentStore.layer, paymentCommands(), paymentsKeys()).pipe(
+    Layer.provideMerge(pool("payments"))
+  )
+  return supervised("payments", "commands", work).pipe(
+    Layer.provideMerge(Payments.layer),
+    Layer.provideMerge(Settlement.layer),
+    Layer.provideMerge(Layer.merge(gateways, settings)),
+    Layer.provideMerge(own)
+  )
+})
