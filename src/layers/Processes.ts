@@ -63,10 +63,10 @@ const launch = (program: Program): Running => {
   return { child, ended }
 }
 
-const kill = (pid: number | undefined, signal: "SIGTERM" | "SIGKILL") =>
+const kill = (pid: number, signal: "SIGTERM" | "SIGKILL") =>
   Effect.sync(() => {
     try {
-      if (pid !== undefined) process.kill(pid, signal)
+      process.kill(pid, signal)
     } catch {
       // It ended in the meantime.
     }
@@ -74,13 +74,14 @@ const kill = (pid: number | undefined, signal: "SIGTERM" | "SIGKILL") =>
 
 const stop = ({ child, ended }: Running) =>
   Effect.gen(function*() {
-    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
-    yield* kill(child.pid, "SIGTERM")
+    const { pid } = child
+    if (child.exitCode !== null || child.signalCode !== null || pid === undefined) return
+    yield* kill(pid, "SIGTERM")
     yield* Effect.promise(() => ended).pipe(
       Effect.timeoutOrElse({
         duration: "25 seconds",
         // The whole group, so that what it started goes too.
-        orElse: () => Effect.andThen(kill(-(child.pid ?? 0), "SIGKILL"), Effect.promise(() => ended))
+        orElse: () => Effect.andThen(kill(-pid, "SIGKILL"), Effect.promise(() => ended))
       })
     )
   })
