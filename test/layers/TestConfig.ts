@@ -1,0 +1,8 @@
+import { ConfigProvider, Effect, Layer } from "effect"
+import { PgTest } from "./PgTest.ts"
+
+/** What a server of this test file reads from its environment: its own database, and what the test adds. */
+export const testConfig = (more: Readonly<Record<string, string>> = {}) =>
+  Layer.unwrap(
+    Effect.map(PgTest, (pg) => ConfigProvider.layer(ConfigProvider.fromUnknown({ ...pg.environment, ...more })))
+  )
