@@ -1,0 +1,63 @@
+import { NodeCrypto } from "@effect/platform-node"
+import { Config, Effect, Layer, Ref } from "effect"
+import { look, unwatched } from "../domain/Video.ts"
+import { verificationCommands } from "../services/Commands.ts"
+import { withDatabase } from "../services/Database.ts"
+import { Health } from "../services/Health.ts"
+import { videoKeys } from "../services/IdempotencyStore.ts"
+import { UploadUrls } from "../services/UploadUrls.ts"
+import { Videos } from "../services/Videos.ts"
+import { VideoStore } from "../services/VideoStore.ts"
+import * as Settings from "./Config.ts"
+import { pool } from "./Pools.ts"
+import { every, supervised } from "./Supervision.ts"
+
+/** Signed upload URLs under UPLOAD_SECRET, on VIDEO_PUBLIC_URL: where clients reach the video process. */
+export const uploadUrls = Layer.unwrap(Effect.gen(function*() {
+  const port = yield* Settings.port("VIDEO_PORT", 3001)
+  const base = yield* Config.URL("VIDEO_PUBLIC_URL").pipe(
+    Config.map((url) => url.href),
+    Config.withDefault(`http://127.0.0.1:${port}`)
+  )
+  const secret = yield* Settings.secret("UPLOAD_SECRET")
+  return UploadUrls.layer({ secret, base })
+})).pipe(Layer.provide(NodeCrypto.layerMac))
+
+/** Says in `/health` whether any process verifies, seen through the database and so also from another machine. */
+const watchProcesses = Effect.gen(function*() {
+  const store = yield* VideoStore
+  const health = yield* Health
+  const watch = yield* Ref.make(unwatched)
+  const round = Effect.gen(function*() {
+    const fresh = yield* withDatabase(store.aliveProcesses)
+    const { restarts } = yield* Ref.updateAndGet(watch, (before) => look(before, fresh.map(({ id }) => id)))
+    const well = fresh.some(({ status }) => status === "ok")
+    yield* health.report("video", "process", well ? "ok" : "degraded", restarts)
+  }).pipe(
+    // Without the database nobody can tell, and it is not this task that is broken.
+    Effect.catchTag("Unavailable", () => health.report("video", "process", "degraded"))
+  )
+  // 1.5 s of silence and a quarter to notice it: a dead process shows within two seconds.
+  return yield* every("250 millis", round)
+})
+
+const settleReservations = Effect.flatMap(
+  Videos,
+  ({ settleReservations }) =>
+    every("15 seconds", Effect.catchTag(settleReservations, "Unavailable", (error) => Effect.logWarning(error.message)))
+)
+
+/** The API's side of the video bulkhead. Needs the rewards bulkhead's public face and Health. */
+export const VideoLive = Layer.suspend(() =>
+  Layer.mergeAll(
+    supervised("video", "process-watch", watchProcesses),
+    supervised("video", "reservations", settleReservations)
+  ).pipe(
+    Layer.provideMerge(Videos.layer),
+    Layer.provide(uploadUrls),
+    Layer.provideMerge(VideoStore.layer),
+    Layer.provide(verificationCommands()),
+    Layer.provideMerge(videoKeys()),
+    Layer.provideMerge(pool("videoApi"))
+  )
+)

@@ -1,0 +1,70 @@
+import { Config, Effect, Layer } from "effect"
+import { SecureRandom } from "effect/crypto"
+import { join } from "node:path"
+import { settlementCommands, verificationCommands } from "../services/Commands.ts"
+import { Health } from "../services/Health.ts"
+import { Uploads } from "../services/Uploads.ts"
+import { VerificationStore } from "../services/VerificationStore.ts"
+import { Verifier } from "../services/Verifier.ts"
+import * as Settings from "./Config.ts"
+import { LocalSpool } from "./LocalSpool.ts"
+import { pool } from "./Pools.ts"
+import { every, supervised } from "./Supervision.ts"
+import { uploadUrls } from "./VideoLive.ts"
+
+const spool = Layer.unwrap(Effect.gen(function*() {
+  const home = yield* Settings.home
+  const directory = yield* Config.NonEmptyString("SPOOL_DIR").pipe(Config.withDefault(join(home, "spool")))
+  return LocalSpool.layer(directory)
+}))
+
+/**
+ * A row that says every 500 ms, by the database's clock, that this process is there and how its video parts are. It is
+ * the only way in which the API sees this process, so it works from another machine too.
+ */
+const heartbeat = Effect.gen(function*() {
+  const store = yield* VerificationStore
+  const health = yield* Health
+  const processId = SecureRandom.uuidV7Unsafe()
+  const beat = Effect.gen(function*() {
+    const { video } = yield* health.snapshot
+    yield* store.beat(processId, video.status)
+  })
+  yield* every("500 millis", Effect.catchTag(beat, "SqlError", (error) => Effect.logWarning("No heartbeat", error)))
+    .pipe(
+      // An orderly end shows at once; after any other the row falls silent.
+      Effect.ensuring(Effect.ignore(store.leave(processId)))
+    )
+})
+
+const quietly = <A, E extends { readonly message: string }, R>(round: Effect.Effect<A, E, R>) =>
+  round.pipe(Effect.catch((error) => Effect.logWarning(error.message)))
+
+const verifiers = Layer.unwrap(Effect.gen(function*() {
+  const concurrency = yield* Config.Int("VIDEO_CONCURRENCY").pipe(Config.withDefault(2))
+  const one = (number: number) =>
+    supervised("video", `verifier-${number}`, Effect.flatMap(Verifier, ({ next }) => Effect.forever(next)))
+  return Layer.mergeAll(one(1), ...Array.from({ length: concurrency - 1 }, (_, at) => one(at + 2)))
+}))
+
+/** What the worker's side of the video bulkhead can do. Needs a MediaEngine. */
+export const VideoWorkerServices = Layer.suspend(() =>
+  Layer.mergeAll(Verifier.layer, Uploads.layer).pipe(
+    Layer.provide(spool),
+    Layer.provide(uploadUrls),
+    Layer.provideMerge(VerificationStore.layer),
+    Layer.provide(Layer.mergeAll(verificationCommands(), settlementCommands())),
+    Layer.provideMerge(pool("videoWorker"))
+  )
+)
+
+/** What it does by itself. Ended first, it gives its jobs back to the queue while uploads still come in. */
+export const VideoWorkerTasks = Layer.mergeAll(
+  supervised("video", "heartbeat", heartbeat),
+  verifiers,
+  supervised("video", "dead-letters", Effect.flatMap(Verifier, ({ sweep }) => every("5 seconds", quietly(sweep)))),
+  supervised("video", "uploads-sweep", Effect.flatMap(Uploads, ({ sweep }) => every("5 minutes", quietly(sweep))))
+)
+
+/** The worker's side of the video bulkhead: uploads in, verdicts out. Needs a MediaEngine and Health. */
+export const VideoWorkerLive = VideoWorkerTasks.pipe(Layer.provideMerge(VideoWorkerServices))

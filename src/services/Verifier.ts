@@ -1,0 +1,109 @@
+import { Context, Effect, Layer, Option, Schema } from "effect"
+import { SubmissionId } from "../domain/Ids.ts"
+import type { Unavailable } from "../domain/Problem.ts"
+import { judge, type Judgement } from "../domain/Verification.ts"
+import { mostAttempts } from "../domain/Video.ts"
+import { continuing, currentOrigin, VerificationCommands, type VerifyCommand } from "./Commands.ts"
+import { withDatabase } from "./Database.ts"
+import { MediaEngine } from "./MediaEngine.ts"
+import { Spool } from "./Spool.ts"
+import { type JobRow, VerificationStore } from "./VerificationStore.ts"
+
+/** A defect, on its way to the queue, which keeps count of the attempts. */
+class Broken extends Schema.TaggedError<Broken>()("Broken", {
+  submissionId: SubmissionId,
+  cause: Schema.Defect()
+}) {}
+
+/** Verifies what was submitted, in the video process: one command of the queue at a time. */
+export class Verifier extends Context.Service<Verifier, {
+  /**
+   * Takes the next command, waiting for one, and works it. What may pass by itself (the engine failed, the database is away)
+   * is left to the queue's next attempt and is no error here; the end of this process gives the command back at once.
+   */
+  readonly next: Effect.Effect<void>
+  /** Tells submissions whose command the queue has given up. */
+  readonly sweep: Effect.Effect<void, Unavailable>
+}>()("midnight/services/video/Verifier") {
+  static readonly layer = Layer.effect(
+    Verifier,
+    Effect.gen(function*() {
+      const commands = yield* VerificationCommands
+      const store = yield* VerificationStore
+      const spool = yield* Spool
+      const engine = yield* MediaEngine
+
+      /** For the money side, when there is a reward to pay or a slot to give back. A person's review comes first. */
+      const settlementOf = Effect.fnUntraced(function*(job: JobRow, { outcome }: Judgement) {
+        const origin = yield* currentOrigin
+        const span = yield* Effect.option(Effect.currentSpan)
+        return outcome === "needs_review" ? Option.none() : Option.map(job.campaignId, (campaignId) => ({
+          ...origin,
+          submissionId: job.submissionId,
+          campaignId,
+          userId: job.userId,
+          outcome,
+          reference: {
+            verdict: outcome,
+            decidedBy: "worker",
+            videoSha256: job.sha256,
+            rulesVersion: String(job.rules.version),
+            ...Option.match(span, { onNone: () => ({}), onSome: ({ traceId }) => ({ traceId }) })
+          }
+        }))
+      })
+
+      const verify = Effect.fn("Verifier.verify")(function*(command: typeof VerifyCommand.Type, attempt: number) {
+        yield* Effect.annotateCurrentSpan({
+          "midnight.submission.id": command.submissionId,
+          "midnight.video.id": command.videoId,
+          "midnight.attempt": attempt
+        })
+        const begun = yield* withDatabase(store.begin(command.submissionId, attempt))
+        if (Option.isNone(begun)) return
+        const job = begun.value
+        const { findings } = yield* engine.analyse({
+          path: spool.path(job.videoId, job.sha256),
+          jobId: job.submissionId,
+          rules: job.rules,
+          traceparent: Option.none()
+        }).pipe(
+          Effect.tapError(() => attempt < mostAttempts ? Effect.void : withDatabase(store.fail(job.submissionId)))
+        )
+        const judgement = judge(findings, job.rules)
+        const { checks, outcome, reasons } = judgement
+        const settlement = yield* settlementOf(job, judgement)
+        const written = yield* withDatabase(
+          store.decide({ submissionId: job.submissionId, outcome, checks, reasons }, settlement)
+        )
+        yield* Effect.annotateCurrentSpan({ "midnight.outcome": outcome, "midnight.verdict.written": written })
+        yield* Effect.logInfo(`Submission ${job.submissionId} is ${outcome} at attempt ${attempt}`)
+      })
+
+      const pause = (error: { readonly message: string }) =>
+        Effect.andThen(Effect.logWarning(`Verification waits: ${error.message}`), Effect.sleep("1 second"))
+
+      const next = commands.take((command, { attempts }) =>
+        verify(command, attempts).pipe(
+          // A fault in the way of one submission is that submission's: it must not end the worker of all others.
+          Effect.catchDefect((cause) => Effect.fail(new Broken({ submissionId: command.submissionId, cause }))),
+          continuing(command)
+        )
+      ).pipe(
+        Effect.catchTags({
+          Broken: (error) => Effect.logError(`The verification of ${error.submissionId} met a defect`, error.cause),
+          MediaEngineFailed: (error) => Effect.logWarning(`The media engine failed (${error.reason}): ${error.detail}`),
+          Unavailable: pause,
+          PersistedQueueError: pause
+        })
+      )
+
+      const sweep = Effect.gen(function*() {
+        const dead = yield* withDatabase(store.failDeadLetters)
+        if (dead > 0) yield* Effect.logWarning(`${dead} submissions became dead letters`)
+      }).pipe(Effect.withSpan("Verifier.sweep"))
+
+      return Verifier.of({ next, sweep })
+    })
+  )
+}
