@@ -31,6 +31,14 @@ export interface Outcome {
   readonly seconds: number
 }
 
+// Probes ask every second or so; their lines would bury the others.
+const probes = new Set<string | undefined>(["/livez", "/readyz", "/health", "/metrics"])
+
+const level = (route: string | undefined, status: number) => {
+  if (status >= 500 && status !== 503) return Effect.logError
+  return probes.has(route) ? Effect.logDebug : Effect.logInfo
+}
+
 /** One wide line per request. The path is left out on purpose: the route names it without the ids of people. */
 export const record = ({ code, notes, request, response, route, seconds }: Outcome): Effect.Effect<void> => {
   const attributes = {
@@ -46,7 +54,7 @@ export const record = ({ code, notes, request, response, route, seconds }: Outco
     ...(code === undefined ? {} : { "error.type": code }),
     ...Object.fromEntries(notes)
   }
-  const log = response.status >= 500 && response.status !== 503 ? Effect.logError("request") : Effect.logInfo("request")
+  const log = level(route, response.status)("request")
   return Effect.andThen(
     Metric.update(
       Metric.withAttributes(duration, { ...attributes, "http.response.status_code": String(response.status) }),

@@ -1,4 +1,4 @@
-import { ByteSize, Clock, Context, Effect, Layer, Option, References, type Tracer, type Types } from "effect"
+import { ByteSize, Clock, Context, Effect, Layer, Option, type Tracer, type Types } from "effect"
 import {
   HttpIncomingMessage,
   HttpRouter,
@@ -41,8 +41,7 @@ const requestContext = (around: Problems.Surroundings, notes: Map<string, string
   Context.make(HttpServerRequest.HttpServerRequest, RequestBody.guarded(around.request)).pipe(
     Context.add(CurrentRequestId, around.requestId),
     Context.add(AccessLog.Notes, notes),
-    Context.add(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(around.maxBodyBytes)),
-    Context.add(References.CurrentLogAnnotations, { request_id: around.requestId })
+    Context.add(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(around.maxBodyBytes))
   )
 
 const describe = (span: Tracer.Span | undefined, requestId: string, status: number, code: string | undefined) => {
@@ -80,7 +79,10 @@ const handle = Effect.fnUntraced(
       // While the server drains, a client that keeps its connection would hold up the end.
       return (yield* draining) ? HttpServerResponse.setHeader(finished, "connection", "close") : finished
     })
-    return yield* Effect.provideContext(answered, requestContext(around, notes))
+    return yield* answered.pipe(
+      Effect.annotateLogs("request_id", around.requestId),
+      Effect.provideContext(requestContext(around, notes))
+    )
   }
 )
 
