@@ -1,4 +1,4 @@
-import { PgConnection } from "@effect/sql-pg"
+import * as PgConnection from "@effect/sql-pg/PgConnection"
 import { Context, Effect, Layer, Option, Redacted, Schedule } from "effect"
 import { randomBytes } from "node:crypto"
 import { access, chown, mkdir, readdir, readFile, realpath, rename, rm, writeFile } from "node:fs/promises"

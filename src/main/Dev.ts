@@ -1,6 +1,7 @@
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Config, Console, Effect, Option, Redacted, Schedule, Schema } from "effect"
-import { chmod, mkdir, stat } from "node:fs/promises"
+import { constants } from "node:fs"
+import { access, chmod, mkdir, readdir, stat } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import * as Settings from "../layers/Config.ts"
 import { requireFreePorts } from "../layers/embedded/Ports.ts"
@@ -35,13 +36,19 @@ interface Place {
   readonly startedAt: number
 }
 
-/** Private, also when it existed before. Passing through may have been granted to PostgreSQL's user, and stays. */
+/**
+ * Private, also when it existed before; but a folder of other things (MIDNIGHT_HOME=/srv by mistake) keeps its mode. Passing
+ * through may have been granted to PostgreSQL's user, and stays.
+ */
 const makeHome = (home: string) =>
   Effect.tryPromise({
     try: async () => {
       await mkdir(home, { recursive: true, mode: 0o700 })
       const { mode } = await stat(home)
-      if ((mode & 0o066) !== 0) await chmod(home, mode & 0o711)
+      const names = await readdir(home)
+      const ours = names.length === 0 || names.includes("lock")
+      if (ours && (mode & 0o066) !== 0) await chmod(home, mode & 0o711)
+      await access(home, constants.W_OK)
     },
     catch: (cause) =>
       new NotReady({ message: `${home} cannot be used: ${String(cause)}. MIDNIGHT_HOME chooses another folder.` })
