@@ -61,7 +61,8 @@ const work = Effect.gen(function*() {
 /** The payments bulkhead: providers, charges, webhooks in. Needs the ledger's public face and Health from outside. */
 export const PaymentsLive = Layer.suspend(() => {
   const own = Layer.mergeAll(PaymentStore.layer, paymentCommands(), paymentsKeys()).pipe(
-    Layer.provideMerge(pool("payments"))
+    // The pool is provided, not merged: no other bulkhead can come by its connections.
+    Layer.provide(pool("payments"))
   )
   return supervised("payments", "commands", work).pipe(
     Layer.provideMerge(Payments.layer),

@@ -67,7 +67,7 @@ export class Payments extends Context.Service<Payments, {
 
       const offer = Effect.fnUntraced(function*(paymentId: PaymentId, cause: string, delay: Duration.Input) {
         const command = { ...(yield* currentOrigin), paymentId }
-        yield* Effect.catch(commands.offer(command, { id: `${paymentId}:${cause}`, delay }), unoffered)
+        yield* commands.offer(command, { id: `${paymentId}:${cause}`, delay }).pipe(Effect.catch(unoffered))
       })
 
       const record = Effect.fnUntraced(function*(intent: Intent) {

@@ -1,0 +1,35 @@
+import { NodeRuntime } from "@effect/platform-node"
+import { Config, Effect, Layer, Option } from "effect"
+import * as Settings from "../layers/Config.ts"
+import { serveHttp } from "../layers/HttpServer.ts"
+import { ParentWatch } from "../layers/ParentWatch.ts"
+import { sandboxProvider } from "../layers/sandbox/SandboxProvider.ts"
+import * as Telemetry from "../layers/Telemetry.ts"
+
+/** The sandbox payment provider: a service of its own, that Midnight reaches over HTTP like any other provider. */
+const main = Effect.gen(function*() {
+  const apiPort = yield* Settings.port("PORT", 3000)
+  const publicUrl = yield* Config.option(Config.NonEmptyString("SANDBOX_PUBLIC_URL"))
+  const provider = sandboxProvider({
+    home: yield* Settings.home,
+    secretKey: yield* Settings.secret("SANDBOX_SECRET_KEY"),
+    webhookSecret: yield* Settings.secret("SANDBOX_WEBHOOK_SECRET"),
+    webhookUrl: yield* Config.NonEmptyString("SANDBOX_WEBHOOK_URL").pipe(
+      Config.withDefault(`http://127.0.0.1:${apiPort}/api/webhooks/sandbox`)
+    ),
+    publicUrl: Option.getOrUndefined(publicUrl)
+  })
+  return serveHttp(provider, {
+    port: yield* Settings.port("SANDBOX_PORT", 3002),
+    host: yield* Settings.host,
+    portVariable: "SANDBOX_PORT",
+    corsOrigins: [],
+    grace: yield* Settings.drainGrace,
+    drain: "5 seconds"
+  }).pipe(
+    Layer.provide(ParentWatch),
+    Layer.provide(Telemetry.layer({ serviceName: "sandbox", version: "0.1.0", ...(yield* Telemetry.logConfig) }))
+  )
+})
+
+NodeRuntime.runMain(Layer.launch(Layer.unwrap(main)))
