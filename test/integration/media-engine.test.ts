@@ -103,14 +103,26 @@ layer(fixtures, { excludeTestServices: true, timeout: "30 seconds" })("MediaEngi
         expect(yield* failing("cut.webm")).toEqual(["decodes"])
       }))
 
-    it.effect("with one flipped bit", () =>
+    it.effect("with flipped bits", () =>
       Effect.gen(function*() {
         expect(yield* failing("flipped.mp4")).toEqual(["decodes"])
       }))
 
     it.effect("longer than the rules allow", () =>
       Effect.gen(function*() {
-        expect(yield* failing("scene.mp4", { ...defaultRules, maxSeconds: 3 })).toEqual(["duration"])
+        const rules = { ...defaultRules, maxSeconds: 3 }
+        // By its own header it is known before the first packet is read.
+        const { findings } = yield* analyse("scene.mp4", rules)
+        expect(findings._tag === "TooLong" && findings.seconds).toBeCloseTo(5, 1)
+        expect(yield* failing("scene.mp4", rules)).toEqual(["duration"])
+      }))
+
+    it.effect("longer than the rules allow, while its header claims a second", () =>
+      Effect.gen(function*() {
+        const rules = { ...defaultRules, maxSeconds: 3 }
+        const { findings } = yield* analyse("endless.mp4", rules)
+        expect(findings._tag === "TooLong" && findings.seconds).toBeCloseTo(3, 1)
+        expect(yield* failing("endless.mp4", rules)).toEqual(["duration"])
       }))
 
     it.effect("a picture above the limit of pixels, also when the container claims a small one", () =>
@@ -122,9 +134,9 @@ layer(fixtures, { excludeTestServices: true, timeout: "30 seconds" })("MediaEngi
         expect(peakBytes).toBeLessThan(200_000_000)
       }))
 
-    it.effect("a playlist that names a file of this machine, which is never opened", () =>
+    it.effect("a playlist that names a file of this machine, or another container", () =>
       Effect.gen(function*() {
-        for (const name of ["list.m3u8", "list.mp4"]) {
+        for (const name of ["list.m3u8", "list.mp4", "text.m3u8", "other.ts"]) {
           const report = yield* analyse(name)
           expect(report.findings._tag).toBe("NotAVideo")
           expect(JSON.stringify(report)).not.toContain(canary)

@@ -11,16 +11,28 @@ import { MediaEngine } from "../../src/services/MediaEngine.ts"
 
 const run = promisify(execFile)
 
-/** What the file that no video may open says. */
+/** What the file says that no video may open. */
 export const canary = "canary-3c1f6e0d"
 
 const cutInHalf = (bytes: Buffer) => bytes.subarray(0, Math.floor(bytes.length / 2))
 
-/** One bit of the picture's data is wrong. */
-const flipOneBit = (bytes: Buffer) => {
+/** One bit in each fortieth of the file's data is wrong: a decoder cannot know of every flip, but it must of some. */
+const flipBits = (bytes: Buffer) => {
   const copy = Buffer.from(bytes)
-  const at = copy.indexOf("mdat") + Math.floor(copy.length / 3)
-  copy.writeUInt8(copy.readUInt8(at) ^ 0x10, at)
+  const start = copy.indexOf("mdat") + 4_096
+  const step = Math.floor((copy.indexOf("moov") - start) / 40)
+  for (let at = start; at < start + 40 * step; at += step) copy.writeUInt8(copy.readUInt8(at) ^ 0x10, at)
+  return copy
+}
+
+/** Every header claims a length of one second; the packets go on. */
+const claimOneSecond = (bytes: Buffer) => {
+  const copy = Buffer.from(bytes)
+  for (const box of ["mvhd", "mdhd"]) {
+    for (let at = copy.indexOf(box); at >= 0; at = copy.indexOf(box, at + 4)) {
+      copy.writeUInt32BE(copy.readUInt32BE(at + 16), at + 20)
+    }
+  }
   return copy
 }
 
@@ -50,19 +62,27 @@ export class Clips
       yield* makeClip({ ...size, path: path("scene.webm"), kind: "scene", width: 320, height: 240, format: "webm" })
       yield* makeClip({ ...size, path: path("black.mp4"), kind: "black_silent" })
       yield* makeClip({ ...size, path: path("mute.mp4"), kind: "scene_mute" })
+      yield* makeClip({ ...size, path: path("other.ts"), kind: "scene", seconds: 2, format: "mpegts" })
       yield* makeClip({ path: path("large.mp4"), seconds: 1, width: 4096, height: 2304, kind: "scene_mute", fps: 2 })
       yield* Effect.promise(async () => {
         const scene = await readFile(path("scene.mp4"))
         await writeFile(path("cut.mp4"), cutInHalf(scene))
         await writeFile(path("cut.webm"), cutInHalf(await readFile(path("scene.webm"))))
-        await writeFile(path("flipped.mp4"), flipOneBit(scene))
+        await writeFile(path("flipped.mp4"), flipBits(scene))
+        await writeFile(path("endless.mp4"), claimOneSecond(scene))
         await writeFile(path("lying.mp4"), claimSmallPicture(await readFile(path("large.mp4"))))
         await writeFile(path("text.mp4"), "This is a letter, not a video.\n".repeat(50))
         await writeFile(path("empty.mp4"), "")
-        await writeFile(path("canary.txt"), canary)
-        const playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n"
-        await writeFile(path("list.m3u8"), `${playlist}file://${path("canary.txt")}\n#EXT-X-ENDLIST\n`)
-        await writeFile(path("list.mp4"), `${playlist}file://${path("scene.mp4")}\n#EXT-X-ENDLIST\n`)
+        await writeFile(path("secret.txt"), canary)
+        for (
+          const [playlist, target] of [["list.m3u8", "other.ts"], ["list.mp4", "other.ts"], [
+            "text.m3u8",
+            "secret.txt"
+          ]] as const
+        ) {
+          const lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:5", "#EXTINF:5,", `file://${path(target)}`, "#EXT-X-ENDLIST"]
+          await writeFile(path(playlist), `${lines.join("\n")}\n`)
+        }
         // Opening a pipe that nobody writes to waits for good: a child that is busy for as long as a test needs it.
         await run("mkfifo", [path("hang")])
       })

@@ -27,8 +27,8 @@ export interface ClipOptions {
   readonly kind: ClipKind
   /** Frames per second; 30 by default. */
   readonly fps?: number
-  /** H.264 and AAC in MP4 by default; webm is VP8 and Opus. */
-  readonly format?: "mp4" | "webm"
+  /** H.264 and AAC in MP4 by default, the same in MPEG-TS; webm is VP8 and Opus. */
+  readonly format?: "mp4" | "mpegts" | "webm"
 }
 
 const picture = ({ fps = 30, height, kind, seconds, width }: ClipOptions): string => {
