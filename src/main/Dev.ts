@@ -66,6 +66,9 @@ const environmentOf = (place: Place, databaseUrl: string, secrets: Readonly<Reco
   PORT: String(place.ports.PORT),
   VIDEO_PORT: String(place.ports.VIDEO_PORT),
   SANDBOX_PORT: String(place.ports.SANDBOX_PORT),
+  // Where the processes find one another: the ports may have been chosen differently.
+  VIDEO_PUBLIC_URL: process.env["VIDEO_PUBLIC_URL"] ?? base(place, place.ports.VIDEO_PORT),
+  ...(place.embedded ? { SANDBOX_API_BASE: base(place, place.ports.SANDBOX_PORT) } : {}),
   LOG_DIR: process.env["LOG_DIR"] ?? join(place.home, "logs"),
   // No load balancer looks at readiness here: Ctrl-C need not wait for one.
   DRAIN_GRACE: process.env["DRAIN_GRACE"] ?? "0 seconds"
