@@ -6,23 +6,29 @@ import { securityHeaders } from "../http/middleware/SecurityHeaders.ts"
 const refusals = {
   400: { reason: "Bad Request", code: "MalformedHttp", title: "This is not a valid HTTP request" },
   408: { reason: "Request Timeout", code: "RequestTimeout", title: "The request did not arrive in time" },
+  417: { reason: "Expectation Failed", code: "ExpectationFailed", title: "The only expectation met is 100-continue" },
   431: { reason: "Request Header Fields Too Large", code: "HeadersTooLarge", title: "The headers may have 8192 bytes" }
 } as const
 
 const statusOf = (code: unknown): keyof typeof refusals =>
   code === "HPE_HEADER_OVERFLOW" ? 431 : code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400
 
-const message = (status: keyof typeof refusals): string => {
+const answer = (status: keyof typeof refusals) => {
   const { code, reason, title } = refusals[status]
   const requestId = SecureRandom.uuidV7Unsafe()
   const body = JSON.stringify({ type: "about:blank", status, title, code, request_id: requestId })
-  const headers = {
+  const headers: Record<string, string> = {
     ...securityHeaders,
     "x-request-id": requestId,
     "content-type": "application/problem+json",
     "content-length": String(Buffer.byteLength(body)),
     connection: "close"
   }
+  return { body, headers, reason }
+}
+
+const message = (status: keyof typeof refusals): string => {
+  const { body, headers, reason } = answer(status)
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
   return [`HTTP/1.1 ${status} ${reason}`, ...lines, "", body].join("\r\n")
 }
@@ -36,6 +42,10 @@ export const answerMalformed = (server: Server): void => {
   server.on("request", (request, response) => {
     answering.set(request.socket, response)
     response.once("close", () => answering.delete(request.socket))
+  })
+  server.on("checkExpectation", (_request, response) => {
+    const { body, headers } = answer(417)
+    response.writeHead(417, headers).end(body)
   })
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     if (error.code === "ECONNRESET" || !socket.writable || answering.get(socket)?.headersSent === true) {

@@ -6,6 +6,7 @@ import {
   HttpServerRespondable,
   HttpServerResponse
 } from "effect/http"
+import { InvalidRequest } from "../../domain/Problem.ts"
 import { CurrentRequestId } from "../../domain/Request.ts"
 import { Readiness } from "../../services/Readiness.ts"
 import * as AccessLog from "./AccessLog.ts"
@@ -25,12 +26,14 @@ export interface EdgeOptions {
 
 type App = Effect.Effect<HttpServerResponse.HttpServerResponse, Types.unhandled>
 
+const withoutHost = () => new InvalidRequest({ errors: [{ pointer: "/headers/host", detail: "This is required" }] })
+
 /** Refusals that need no handler, cheapest first: nothing of the body has been read yet. */
 const refuse = (around: Problems.Surroundings): Effect.Effect<HttpServerResponse.HttpServerResponse> | undefined => {
   const { allow, maxBodyBytes, request } = around
   const preflight = Cors.preflight(request, allow)
   if (preflight !== undefined) return Effect.succeed(preflight)
-  const fault = RequestBody.urlFault(request.url)
+  const fault = request.headers["host"] === undefined ? withoutHost() : RequestBody.urlFault(request.url)
   if (fault !== undefined) return HttpServerRespondable.toResponse(fault)
   return Number(request.headers["content-length"] ?? 0) > maxBodyBytes
     ? HttpServerRespondable.toResponse(Problems.payloadTooLarge(maxBodyBytes))
