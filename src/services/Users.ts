@@ -1,6 +1,12 @@
-import { Context, type Effect, type Option } from "effect"
+import { Context, Effect, Layer, Option, Schema } from "effect"
+import { Email } from "../domain/Identity.ts"
 import type { UserId } from "../domain/Ids.ts"
 import type { Unavailable } from "../domain/Problem.ts"
+import { withDatabase } from "./Database.ts"
+import { type Account, IdentityStore } from "./IdentityStore.ts"
+
+const decodeEmail = Schema.decodeUnknownOption(Email)
+const isActive = ({ disabled }: Account) => !disabled
 
 /** The public face of the identity bulkhead for every other one: who exists, and how to reach them. */
 export class Users extends Context.Service<Users, {
@@ -9,4 +15,24 @@ export class Users extends Context.Service<Users, {
   /** Whether there is an account that is not disabled. */
   exists(userId: UserId): Effect.Effect<boolean, Unavailable>
   emailOf(userId: UserId): Effect.Effect<Option.Option<string>, Unavailable>
-}>()("midnight/services/identity/Users") {}
+}>()("midnight/services/identity/Users") {
+  static readonly layer = Layer.effect(
+    Users,
+    Effect.gen(function*() {
+      const store = yield* IdentityStore
+      const activeById = (id: UserId) => Effect.map(withDatabase(store.findById(id)), Option.filter(isActive))
+      return Users.of({
+        findByEmail: Effect.fn("Users.findByEmail")(function*(email: string) {
+          const address = decodeEmail(email)
+          if (Option.isNone(address)) return Option.none()
+          const found = yield* withDatabase(store.findByEmail(address.value))
+          return Option.map(Option.filter(found, isActive), ({ user }) => user.id)
+        }),
+        exists: Effect.fn("Users.exists")((id: UserId) => Effect.map(activeById(id), Option.isSome)),
+        emailOf: Effect.fn("Users.emailOf")((id: UserId) =>
+          Effect.map(activeById(id), Option.map(({ user }) => user.email))
+        )
+      })
+    })
+  )
+}

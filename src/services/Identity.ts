@@ -1,0 +1,127 @@
+import { Context, DateTime, Effect, Layer, Option, type Redacted } from "effect"
+import {
+  type Email,
+  EmailTaken,
+  type InvalidCredentials,
+  type Registration,
+  type SeedUser,
+  type SignedIn,
+  type User
+} from "../domain/Identity.ts"
+import { UserId } from "../domain/Ids.ts"
+import type { Role } from "../domain/Principal.ts"
+import { NotFound, type TooManyRequests, Unauthorized, type Unavailable } from "../domain/Problem.ts"
+import { withDatabase } from "./Database.ts"
+import { IdentityStore } from "./IdentityStore.ts"
+import { LoginLimit } from "./LoginLimit.ts"
+import { newId } from "./NewId.ts"
+import { Passwords } from "./Passwords.ts"
+import { Sessions } from "./Sessions.ts"
+
+export interface Login {
+  readonly email: Email
+  readonly password: Redacted.Redacted<string>
+  /** Where the attempt comes from, in the form that limits count by. */
+  readonly address: string
+}
+
+/** Accounts: who somebody is, proven by a password. */
+export class Identity extends Context.Service<Identity, {
+  register(registration: Registration): Effect.Effect<SignedIn, EmailTaken | Unavailable>
+  /** After five failures within 15 minutes it fails with TooManyRequests, whatever the password. */
+  login(login: Login): Effect.Effect<SignedIn, InvalidCredentials | TooManyRequests | Unavailable>
+  /** Fails with Unauthorized when the account has gone or was disabled since the token was made. */
+  me(userId: UserId): Effect.Effect<User, Unauthorized | Unavailable>
+  rename(userId: UserId, name: Option.Option<string>): Effect.Effect<User, Unauthorized | Unavailable>
+  /** Replaces the account's roles. Tokens carry them from the next refresh on. */
+  grantRoles(userId: UserId, roles: ReadonlyArray<Role>): Effect.Effect<User, NotFound | Unavailable>
+  /** Makes sure the accounts exist and have these roles. The password of one that exists stays as it is. */
+  seed(users: ReadonlyArray<SeedUser>): Effect.Effect<ReadonlyArray<User>, Unavailable>
+}>()("midnight/services/identity/Identity") {
+  static readonly layer = Layer.effect(
+    Identity,
+    Effect.gen(function*() {
+      const { proof, row } = yield* credentials
+      const store = yield* IdentityStore
+      const sessions = yield* Sessions
+      const limit = yield* LoginLimit
+
+      const grantRoles = Effect.fn("Identity.grantRoles")(function*(userId: UserId, roles: ReadonlyArray<Role>) {
+        const now = yield* DateTime.now
+        const changed = yield* withDatabase(store.setRoles(userId, roles, now))
+        return yield* Option.match(changed, { onNone: () => Effect.fail(new NotFound({})), onSome: Effect.succeed })
+      })
+
+      const ensure = Effect.fnUntraced(function*(wanted: SeedUser) {
+        const found = yield* withDatabase(store.findByEmail(wanted.email))
+        if (Option.isNone(found)) {
+          const now = yield* DateTime.now
+          const made = yield* withDatabase(store.insertUser(yield* row(wanted), now))
+          if (Option.isSome(made)) return made.value
+        }
+        // Another process may have made it in between; it is there now, and accounts are never deleted by then.
+        const { user } = yield* withDatabase(store.findByEmail(wanted.email)).pipe(
+          Effect.flatMap(Effect.fromOption),
+          Effect.catchTag("NoSuchElementError", Effect.die)
+        )
+        return yield* Effect.catchTag(grantRoles(user.id, wanted.roles), "NotFound", Effect.die)
+      })
+
+      return Identity.of({
+        grantRoles,
+        register: Effect.fn("Identity.register")(function*(registration) {
+          const now = yield* DateTime.now
+          const account = yield* row({ ...registration, roles: ["member"] })
+          return yield* withDatabase(store.transaction(Effect.gen(function*() {
+            const user = yield* store.insertUser(account, now)
+            if (Option.isNone(user)) return yield* new EmailTaken({})
+            return { user: user.value, tokens: yield* sessions.open(user.value, now) }
+          })))
+        }),
+        login: Effect.fn("Identity.login")(function*(login) {
+          const user = yield* limit.attempt(login, proof(login))
+          const now = yield* DateTime.now
+          return { user, tokens: yield* withDatabase(sessions.open(user, now)) }
+        }),
+        me: Effect.fn("Identity.me")(function*(userId) {
+          const found = yield* withDatabase(store.findById(userId))
+          if (Option.isNone(found) || found.value.disabled) return yield* unknownAccount()
+          return found.value.user
+        }),
+        rename: Effect.fn("Identity.rename")(function*(userId, name) {
+          const now = yield* DateTime.now
+          const changed = yield* withDatabase(store.setDisplayName(userId, name, now))
+          if (Option.isNone(changed)) return yield* unknownAccount()
+          return changed.value
+        }),
+        seed: Effect.fn("Identity.seed")((users) => Effect.forEach(users, ensure))
+      })
+    })
+  )
+}
+
+const unknownAccount = () => new Unauthorized({ detail: "The account of this token does not exist any more." })
+
+const credentials = Effect.gen(function*() {
+  const store = yield* IdentityStore
+  const passwords = yield* Passwords
+  return {
+    row: Effect.fnUntraced(function*({ displayName, email, password, roles }: SeedUser) {
+      const passwordHash = yield* passwords.hash(password)
+      return { id: yield* newId(UserId), email, displayName, roles, passwordHash }
+    }),
+    /** The account whose password this is. An unknown address costs as much time as a wrong password. */
+    proof: Effect.fnUntraced(function*({ email, password }: Login) {
+      const found = yield* withDatabase(store.findByEmail(email))
+      const correct = yield* passwords.verify(password, Option.map(found, ({ passwordHash }) => passwordHash))
+      if (Option.isNone(found) || !correct || found.value.disabled) return Option.none<User>()
+      const { passwordHash, user } = found.value
+      if (passwords.isOutdated(passwordHash)) {
+        const renewed = yield* passwords.hash(password)
+        const now = yield* DateTime.now
+        yield* withDatabase(store.setPasswordHash(user.id, renewed, now))
+      }
+      return Option.some(user)
+    })
+  }
+})

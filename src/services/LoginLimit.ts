@@ -1,0 +1,69 @@
+import { Context, DateTime, Duration, Effect, Layer, Option, Semaphore } from "effect"
+import { createHash } from "node:crypto"
+import { type Email, InvalidCredentials, loginLimits } from "../domain/Identity.ts"
+import { TooManyRequests, Unavailable } from "../domain/Problem.ts"
+import { withDatabase } from "./Database.ts"
+import { IdentityStore } from "./IdentityStore.ts"
+
+/**
+ * Counts failed logins in the database: five per account and fifty per address within 15 minutes, successes not counted.
+ * When the database cannot answer, nobody signs in.
+ */
+export class LoginLimit extends Context.Service<LoginLimit, {
+  /**
+   * Runs one attempt to sign in. None is a failure: it is counted and becomes InvalidCredentials. Where the limit is reached
+   * the attempt does not run, so a right password then says no more than a wrong one.
+   */
+  attempt<A, E, R>(
+    who: { readonly email: Email; readonly address: string },
+    proof: Effect.Effect<Option.Option<A>, E, R>
+  ): Effect.Effect<A, E | InvalidCredentials | TooManyRequests | Unavailable, R>
+}>()("midnight/services/identity/LoginLimit") {
+  static readonly layer = Layer.effect(
+    LoginLimit,
+    Effect.gen(function*() {
+      const store = yield* IdentityStore
+      const locks = yield* Effect.all(Array.from({ length: 64 }, () => Semaphore.make(1)))
+
+      // Check, hash and record of one account follow one another: interleaved, twenty guesses at once would all see a count
+      // of zero. The number of locks is fixed, so that invented accounts cannot fill the memory.
+      const oneAtATime = <A, E, R>(account: Uint8Array, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+        const lock = locks[(account[0] ?? 0) % locks.length]
+        return lock === undefined ? work : lock.withPermit(work)
+      }
+
+      const attempt = Effect.fnUntraced(function*<A, E, R>(
+        account: Uint8Array,
+        address: string,
+        proof: Effect.Effect<Option.Option<A>, E, R>
+      ) {
+        const now = yield* DateTime.now
+        const filled = yield* withDatabase(store.failuresFilling({ account, address }, now))
+        if (Option.isSome(filled)) return yield* lockedOut(filled.value, now)
+        const proven = yield* proof
+        if (Option.isSome(proven)) return proven.value
+        yield* withDatabase(store.insertFailure({ account, address }, now))
+        return yield* new InvalidCredentials({})
+      })
+
+      return LoginLimit.of({
+        attempt: ({ address, email }, proof) => {
+          const account = createHash("sha256").update(email).digest()
+          return oneAtATime(account, attempt(account, address, proof)).pipe(
+            Effect.timeoutOrElse({ duration: "10 seconds", orElse: busy })
+          )
+        }
+      })
+    })
+  )
+}
+
+const busy = () => Effect.fail(new Unavailable({ detail: "Signing in takes too long at this moment.", retry_after: 2 }))
+
+const lockedOut = (filledAt: DateTime.Utc, now: DateTime.Utc) => {
+  const room = DateTime.addDuration(filledAt, loginLimits.window)
+  return new TooManyRequests({
+    detail: "Too many failed logins.",
+    retry_after: Math.max(1, Math.ceil(Duration.toSeconds(DateTime.distance(now, room))))
+  })
+}
