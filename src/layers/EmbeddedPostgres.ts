@@ -233,9 +233,11 @@ export class EmbeddedPostgres extends Context.Service<EmbeddedPostgres, {
   /** The owner's connection string of a server that runs now, without becoming one of its users: for commands. */
   static readonly find = (dataDir: string): Effect.Effect<Option.Option<Redacted.Redacted<string>>> =>
     Effect.gen(function*() {
-      const found = yield* readPostmaster((yield* Effect.promise(() => placeOf(dataDir))) ?? dataDir)
+      const place = (yield* Effect.promise(() => placeOf(dataDir))) ?? dataDir
+      const found = yield* readPostmaster(place)
       const password = yield* Effect.promise(() => readFile(`${dataDir}.password`, "utf8").catch(() => undefined))
       if (Option.isNone(found) || !found.value.ready || password === undefined) return Option.none()
+      if (!(yield* isServing(found.value.pid, yield* Effect.promise(() => realpath(place))))) return Option.none()
       return Option.some(urlOf(found.value.port, password.trim(), undefined))
     })
 }
