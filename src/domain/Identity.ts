@@ -70,6 +70,17 @@ export type Tokens = typeof Tokens.Type
 export const SignedIn = Schema.Struct({ user: User, tokens: Tokens }).annotate({ identifier: "SignedIn" })
 export type SignedIn = typeof SignedIn.Type
 
+/** A key as `/.well-known/jwks.json` shows it (RFC 8037). */
+export const PublicKey = Schema.Struct({
+  kty: Schema.Literal("OKP"),
+  crv: Schema.Literal("Ed25519"),
+  x: Schema.String,
+  kid: Schema.String,
+  use: Schema.Literal("sig"),
+  alg: Schema.Literal("EdDSA")
+}).annotate({ identifier: "PublicKey" })
+export type PublicKey = typeof PublicKey.Type
+
 export interface Registration {
   readonly email: Email
   readonly password: Redacted.Redacted<string>

@@ -1,4 +1,5 @@
 import { HttpApi, OpenApi } from "effect/http-api"
+import { IdentityApi } from "./IdentityApi.ts"
 import { PaymentsApi, WebhooksApi } from "./PaymentsApi.ts"
 import { RewardsApi } from "./RewardsApi.ts"
 import { VideoApi } from "./VideoApi.ts"
@@ -6,6 +7,7 @@ import { WalletApi } from "./WalletApi.ts"
 
 /** Every route of the API process. Unknown properties of a body, query or header struct are refused. */
 export class Api extends HttpApi.make("midnight")
+  .add(IdentityApi)
   .add(WalletApi)
   .add(PaymentsApi)
   .add(WebhooksApi)

@@ -2,6 +2,7 @@ import { Clock, Context, DateTime, Effect, Layer, Redacted, Schema } from "effec
 import { SecureRandom } from "effect/crypto"
 import { calculateJwkThumbprint, exportJWK, type JWTHeaderParameters, jwtVerify, SignJWT } from "jose"
 import type { KeyObject } from "node:crypto"
+import { PublicKey } from "../domain/Identity.ts"
 import { SessionId, UserId } from "../domain/Ids.ts"
 import { type Principal, Role } from "../domain/Principal.ts"
 import { Unauthorized } from "../domain/Problem.ts"
@@ -12,16 +13,6 @@ export const accessTokenLife = 600
 const skew = 30
 /** Verified tokens that are remembered: those of 10,000 users who each refresh once within a token's life. */
 const mostRemembered = 20_000
-
-export const PublicKey = Schema.Struct({
-  kty: Schema.Literal("OKP"),
-  crv: Schema.Literal("Ed25519"),
-  x: Schema.String,
-  kid: Schema.String,
-  use: Schema.Literal("sig"),
-  alg: Schema.Literal("EdDSA")
-}).annotate({ identifier: "PublicKey" })
-export type PublicKey = typeof PublicKey.Type
 
 const Claims = Schema.Struct({
   sub: UserId,

@@ -34,7 +34,7 @@ const forwardedFor = (
 ): NetAddress.IpAddress | undefined => {
   let client = parse(peer)
   if (header === undefined) return client
-  for (const entry of header.split(",").reverse()) {
+  for (const entry of header.split(",").toReversed()) {
     const current = client
     if (current === undefined || !trusted.some((network) => IpNetwork.contains(network, current))) return client
     const next = parse(entry.trim())
