@@ -58,6 +58,6 @@ export const VideoLive = Layer.suspend(() =>
     Layer.provideMerge(VideoStore.layer),
     Layer.provide(verificationCommands()),
     Layer.provideMerge(videoKeys()),
-    Layer.provideMerge(pool("videoApi"))
+    Layer.provide(pool("videoApi"))
   )
 )

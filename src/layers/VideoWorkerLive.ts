@@ -54,7 +54,7 @@ export const VideoWorkerServices = Layer.suspend(() =>
     Layer.provide(uploadUrls),
     Layer.provideMerge(VerificationStore.layer),
     Layer.provide(Layer.mergeAll(verificationCommands(), settlementCommands())),
-    Layer.provideMerge(pool("videoWorker"))
+    Layer.provide(pool("videoWorker"))
   )
 )
 
