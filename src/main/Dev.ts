@@ -2,6 +2,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Config, Console, Effect, Option, Redacted, Schedule, Schema } from "effect"
 import { constants } from "node:fs"
 import { access, chmod, mkdir, readdir, stat } from "node:fs/promises"
+import { connect } from "node:net"
 import { join, resolve } from "node:path"
 import * as Settings from "../layers/Config.ts"
 import { requireFreePorts } from "../layers/embedded/Ports.ts"
@@ -54,8 +55,10 @@ const makeHome = (home: string) =>
       new NotReady({ message: `${home} cannot be used: ${String(cause)}. MIDNIGHT_HOME chooses another folder.` })
   })
 
-const base = ({ host }: Place, port: number) =>
-  `http://${host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host}:${port}`
+const base = ({ host }: Place, port: number) => {
+  const name = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host
+  return `http://${name.includes(":") ? `[${name}]` : name}:${port}`
+}
 
 /** What every process is given. A variable that the person has set is never overridden. */
 const environmentOf = (place: Place, databaseUrl: string, secrets: Readonly<Record<string, string>>) => ({
@@ -74,16 +77,32 @@ const environmentOf = (place: Place, databaseUrl: string, secrets: Readonly<Reco
   DRAIN_GRACE: process.env["DRAIN_GRACE"] ?? "0 seconds"
 })
 
-/** Waits until a server answers at all, or, where `path` is given, with 200 there. */
-const awaitAnswer = (name: string, url: string, path?: string) =>
+/** Waits until the API is healthy; a line in its access log is all that this leaves. */
+const healthy = (place: Place) =>
   Effect.tryPromise({
     try: async (signal) => {
-      const answer = await fetch(`${url}${path ?? "/"}`, { signal, redirect: "manual" })
+      const answer = await fetch(`${base(place, place.ports.PORT)}/health`, { signal })
       await answer.body?.cancel()
-      if (path !== undefined && answer.status !== 200) throw new Error(`${path} answers ${answer.status}`)
+      if (answer.status !== 200) throw new Error(`/health answers ${answer.status}`)
     },
     catch: (cause) => new NotReady({ message: String(cause) })
-  }).pipe(
+  })
+
+/** Waits until a process takes connections, without a request that it would log. */
+const listening = (place: Place, port: number) =>
+  Effect.callback<void, NotReady>((resume) => {
+    const { hostname } = new URL(base(place, port))
+    const socket = connect({ port, host: hostname.replace(/^\[|\]$/g, "") })
+    socket.once("connect", () => {
+      socket.destroy()
+      resume(Effect.void)
+    })
+    socket.once("error", (cause) => resume(Effect.fail(new NotReady({ message: String(cause) }))))
+    return Effect.sync(() => socket.destroy())
+  })
+
+const awaitReady = (name: string, check: Effect.Effect<void, NotReady>) =>
+  check.pipe(
     Effect.timeout("2 seconds"),
     Effect.retry({ schedule: Schedule.spaced("40 millis") }),
     Effect.timeoutOrElse({
@@ -138,9 +157,9 @@ const run = Effect.fnUntraced(function*(place: Place, databaseUrl: string) {
   ]
   const ready = Effect.gen(function*() {
     yield* Effect.all([
-      awaitAnswer("The API", base(place, place.ports.PORT), "/health"),
-      awaitAnswer("The video process", base(place, place.ports.VIDEO_PORT)),
-      ...(sandbox ? [awaitAnswer("The sandbox provider", base(place, place.ports.SANDBOX_PORT))] : [])
+      awaitReady("The API", healthy(place)),
+      awaitReady("The video process", listening(place, place.ports.VIDEO_PORT)),
+      ...(sandbox ? [awaitReady("The sandbox provider", listening(place, place.ports.SANDBOX_PORT))] : [])
     ], { concurrency: "unbounded", discard: true })
     if (place.embedded) yield* seed(place, environment)
     yield* Console.log(screen(place))
