@@ -2,7 +2,7 @@ import { describe, expect, layer } from "@effect/vitest"
 import { Effect, Fiber, Layer, Logger, Schedule } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { readFile, readlink } from "node:fs/promises"
+import { readFile, readlink, writeFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
 import { MediaEngine } from "../../src/services/MediaEngine.ts"
@@ -72,6 +72,41 @@ layer(fixtures, { excludeTestServices: true, timeout: "30 seconds" })("MediaEngi
       }))
   })
 
+  describe("a child that runs wild", () => {
+    const program = (lines: string) =>
+      Effect.gen(function*() {
+        const path = (yield* Clips).path("wild.mjs")
+        yield* Effect.promise(() => writeFile(path, lines))
+        return path
+      })
+    const failure = (lines: string, options: Parameters<typeof MediaEngineLive.layer>[0] = {}) =>
+      Effect.flatMap(program(lines), (path) => Effect.flip(analyseBy({ ...options, program: path }, "scene.mp4")))
+
+    it.effect("by using the processor only is stopped, timed_out", () =>
+      Effect.gen(function*() {
+        const error = yield* failure("for (;;);", { cpuSeconds: 1, wallSeconds: 20 })
+        expect(error.reason).toBe("timed_out")
+        const limited = (yield* MediaEngine).guards.some((guard) => guard.name === "resource_limits" && guard.active)
+        expect(error.detail).toContain(limited ? "SIGXCPU" : "no answer")
+      }))
+
+    it.effect("by filling its heap is stopped, out_of_memory", () =>
+      Effect.gen(function*() {
+        expect((yield* failure("const kept = []; for (;;) kept.push(Array(1000).fill(1.5))")).reason).toBe(
+          "out_of_memory"
+        )
+      }))
+
+    it.effect("by writing without end is stopped, and a wrong answer is not believed: crashed", () =>
+      Effect.gen(function*() {
+        const endless = yield* failure("process.stdout.write('x'.repeat(2e6)); setInterval(() => {}, 1e6)")
+        expect(endless).toMatchObject({ reason: "crashed", detail: "SIGKILL" })
+        const wrong = yield* failure("console.log('{\"findings\": {\"_tag\": \"Approved\"}}')")
+        expect(wrong.reason).toBe("crashed")
+        expect(wrong.detail).toContain("unreadable")
+      }))
+  })
+
   describe("no child is left behind", () => {
     it.effect("when the fiber is interrupted", () =>
       Effect.gen(function*() {
@@ -128,7 +163,7 @@ layer(fixtures, { excludeTestServices: true, timeout: "30 seconds" })("MediaEngi
           expect(limits).toMatch(/Max cpu time\s+60 /)
           expect(limits).toMatch(/Max core file size\s+0 /)
           expect(limits).toMatch(/Max file size\s+268435456 /)
-          expect(limits).toMatch(/Max data size\s+1073741824 /)
+          expect(limits).toMatch(/Max data size\s+1342177280 /)
         }
         // Field 41, the policy, is the 39th after the name; 5 is SCHED_IDLE.
         if (active.has("idle_priority")) expect((yield* proc("stat")).split(") ")[1]?.split(" ")[38]).toBe("5")

@@ -25,7 +25,8 @@ const killGroup = (child: ChildProcessWithoutNullStreams) => {
   try {
     process.kill(-child.pid, "SIGKILL")
   } catch {
-    // It went by itself between the look and the kill.
+    // It went by itself between the look and the kill, or this system has no process groups.
+    child.kill("SIGKILL")
   }
 }
 

@@ -2,26 +2,21 @@
 import { AV_LOG_QUIET } from "node-av/constants"
 import { Log } from "node-av/lib"
 import { measure } from "./Measure.ts"
+import type { Time } from "./Measure.ts"
 import type { Answer, Job, Phase } from "./Protocol.ts"
 
-const phases: Array<{ -readonly [K in keyof Phase]: Phase[K] }> = []
+const phases: Array<Phase> = []
+const now = () => performance.timeOrigin + performance.now()
 
-const time = async <A>(name: string, work: () => Promise<A>): Promise<A> => {
-  const startMs = performance.timeOrigin + performance.now()
-  try {
-    return await work()
-  } finally {
-    phases.push({ name, startMs, endMs: performance.timeOrigin + performance.now(), attributes: {} })
-  }
+const time: Time = async (name, work, describe) => {
+  const startMs = now()
+  const result = await work()
+  phases.push({ name, startMs, endMs: now(), attributes: describe(result) })
+  return result
 }
 
 const run = async (line: string): Promise<void> => {
-  phases.push({
-    name: "media.start",
-    startMs: performance.timeOrigin,
-    endMs: performance.timeOrigin + performance.now(),
-    attributes: {}
-  })
+  phases.push({ name: "media.start", startMs: performance.timeOrigin, endMs: now(), attributes: {} })
   const job: Job = JSON.parse(line)
   const findings = await measure(job, time)
   const { system, user } = process.cpuUsage()

@@ -1,6 +1,7 @@
 import { Effect, Exit as EffectExit, Layer, Option, Schema } from "effect"
 import type { Tracer } from "effect"
 import { Headers, HttpTraceContext } from "effect/http"
+import { resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { MediaEngine, MediaEngineFailed } from "../../services/MediaEngine.ts"
 import { startChild, watchResident } from "./Child.ts"
@@ -16,7 +17,7 @@ export interface EngineOptions extends ChildLimits {
 }
 
 const defaults: EngineOptions = {
-  dataBytes: 1024 * 1024 * 1024,
+  dataBytes: 1280 * 1024 * 1024,
   residentBytes: 640 * 1024 * 1024,
   cpuSeconds: 60,
   wallSeconds: 120,
@@ -68,7 +69,7 @@ const runChild = (options: EngineOptions, guards: Guards) =>
   Effect.fn("media.child")(
     function*(job: Job, jobId: string) {
       const argv = [...guards.prefix, process.execPath, "--max-old-space-size=128", options.program]
-      const span = yield* Effect.orDie(Effect.currentSpan)
+      const span = yield* Effect.option(Effect.currentSpan)
       const child = yield* startChild(argv, JSON.stringify(job))
       yield* Effect.annotateCurrentSpan({
         "midnight.job.id": jobId,
@@ -81,7 +82,7 @@ const runChild = (options: EngineOptions, guards: Guards) =>
         exit.code === null ? { "midnight.process.signal": exit.signal } : { "process.exit.code": exit.code }
       )
       const answer = yield* readAnswer(exit)
-      yield* recordPhases(answer.phases, span)
+      if (span._tag === "Some") yield* recordPhases(answer.phases, span.value)
       return answer
     },
     Effect.scoped,
@@ -114,7 +115,7 @@ const layer = (overrides: Partial<EngineOptions> = {}): Layer.Layer<MediaEngine>
       >[0]) {
         yield* Effect.annotateCurrentSpan("midnight.job.id", jobId)
         const job: Job = {
-          path,
+          path: resolve(path),
           maxSeconds: rules.maxSeconds,
           maxPixels: rules.maxPixels,
           cpuSeconds: options.cpuSeconds * 0.9

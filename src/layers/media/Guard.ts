@@ -5,7 +5,7 @@ import type { Guard } from "../../services/MediaEngine.ts"
 
 /** What one child may use. Sizes in bytes, times in seconds. */
 export interface ChildLimits {
-  /** RLIMIT_DATA. Node 24 does not start below about 700 MiB, which it reserves rather than uses. */
+  /** RLIMIT_DATA. Node 24 reserves about 650 MiB of it, of which it uses little, and does not start with less. */
   readonly dataBytes: number
   /** The watchdog's bound on resident memory, which RLIMIT_DATA cannot be set tight enough to be. */
   readonly residentBytes: number

@@ -7,7 +7,7 @@ import type { Findings } from "../../domain/Verification.ts"
 import { explain, openTrack, OutOfMemory, secondsOf } from "./Decode.ts"
 import type { Track } from "./Decode.ts"
 import { makeBlackDetector, makeSoundDetector } from "./Detectors.ts"
-import type { Job } from "./Protocol.ts"
+import type { Job, Phase } from "./Protocol.ts"
 
 type Found = typeof Findings.Encoded
 type Opened = {
@@ -16,7 +16,8 @@ type Opened = {
   readonly video: Stream
   readonly audio: Stream | null
 }
-type Time = <A>(name: string, work: () => Promise<A>) => Promise<A>
+/** Does the work, and keeps its name, its times and how it is described for the trace. */
+export type Time = <A>(name: string, work: () => Promise<A>, describe: (result: A) => Phase["attributes"]) => Promise<A>
 
 /** What the first bytes claim to be: a file that says it is a video and cannot be opened is a damaged video. */
 const looksLikeVideo = (head: Buffer): boolean =>
@@ -159,12 +160,27 @@ const decodeAll = async (opened: Opened, job: Job): Promise<Found> => {
   }
 }
 
-/** Measures one file. `time` names the phases for the trace. */
+const describeOpened = (opened: Opened | Found): Phase["attributes"] =>
+  "_tag" in opened
+    ? { "midnight.media.findings": opened._tag }
+    : { "midnight.media.container": opened.context.iformat?.name ?? "unknown", "midnight.media.bytes": opened.bytes }
+
+const describeFound = (found: Found): Phase["attributes"] =>
+  found._tag === "MediaFacts"
+    ? {
+      "midnight.media.codec": found.video.codec,
+      "midnight.media.frames": found.video.framesDecoded,
+      "midnight.media.decode_errors": found.video.decodeErrors
+    }
+    : { "midnight.media.findings": found._tag }
+
+/** Measures one file, in phases. */
 export const measure = async (job: Job, time: Time): Promise<Found> => {
   try {
-    const opened = await time("media.open", () => openInput(job))
+    const opened = await time("media.open", () => openInput(job), describeOpened)
     if ("_tag" in opened) return opened
-    return await time("media.decode", () => decodeAll(opened, job)).finally(() => opened.context.closeInput())
+    const decode = () => decodeAll(opened, job).finally(() => opened.context.closeInput())
+    return await time("media.decode", decode, describeFound)
   } catch (error) {
     if (error instanceof OutOfMemory) return { _tag: "TooCostly", detail: "it asks for more memory than is allowed" }
     throw error
