@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Duration, Effect, Fiber, Option, Redacted } from "effect"
 import { Mac } from "effect/crypto"
 import { TestClock } from "effect/testing"
-import fc from "fast-check"
+import { type Arbitrary, array, assert as check, boolean, constantFrom, property, record } from "fast-check"
 import { PaymentId, TransferId, UserId } from "../../src/domain/Ids.ts"
 import { Amount } from "../../src/domain/Money.ts"
 import {
@@ -66,20 +66,20 @@ const run = (reports: ReadonlyArray<ChargeReport>) => {
   return { payment, credits }
 }
 
-const statuses = fc.constantFrom(...PaymentStatus.literals)
+const statuses = constantFrom(...PaymentStatus.literals)
 const right = statuses.map((status): ChargeReport => ({ status, amount: 2_500n, currency: "NGN", livemode: false }))
-const any: fc.Arbitrary<ChargeReport> = fc.record({
+const any: Arbitrary<ChargeReport> = record({
   status: statuses,
-  amount: fc.constantFrom(2_500n, 2_499n, 250_000n, 0n, -2_500n),
-  currency: fc.constantFrom("NGN", "USD", "ngn", ""),
-  livemode: fc.boolean()
+  amount: constantFrom(2_500n, 2_499n, 250_000n, 0n, -2_500n),
+  currency: constantFrom("NGN", "USD", "ngn", ""),
+  livemode: boolean()
 })
 const agrees = (report: ChargeReport) =>
   report.status === "succeeded" && report.amount === 2_500n && report.currency === "NGN" && !report.livemode
 
 describe("a payment's state machine", () => {
   it("credits exactly once when any report says succeeded, in any order and number, and ends succeeded", () => {
-    fc.assert(fc.property(fc.array(right, { maxLength: 12 }), (reports) => {
+    check(property(array(right, { maxLength: 12 }), (reports) => {
       const { credits, payment } = run(reports)
       const paid = reports.some((report) => report.status === "succeeded")
       assert.strictEqual(credits.length, paid ? 1 : 0)
@@ -88,7 +88,7 @@ describe("a payment's state machine", () => {
   })
 
   it("never credits a report that disagrees in amount, currency or mode, and at most one that agrees", () => {
-    fc.assert(fc.property(fc.array(any, { maxLength: 12 }), (reports) => {
+    check(property(array(any, { maxLength: 12 }), (reports) => {
       const { credits, payment } = run(reports)
       assert.isTrue(credits.length <= 1)
       assert.isTrue(credits.every(agrees))
@@ -100,7 +100,7 @@ describe("a payment's state machine", () => {
   })
 
   it("only moves up: a late report never takes a final state back", () => {
-    fc.assert(fc.property(fc.array(right, { maxLength: 12 }), statuses, (reports, status) => {
+    check(property(array(right, { maxLength: 12 }), statuses, (reports, status) => {
       const { payment } = run([...reports, { status: "failed", amount: 2_500n, currency: "NGN", livemode: false }])
       const decision = decide(payment, { status, amount: 2_500n, currency: "NGN", livemode: false })
       assert.strictEqual(decision._tag === "Credit", status === "succeeded" && payment.status !== "succeeded")
