@@ -4,7 +4,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import { CurrentUser } from "../domain/Principal.ts"
 import { AccessTokens } from "../services/AccessTokens.ts"
 import { Identity } from "../services/Identity.ts"
-import { Sessions } from "../services/Sessions.ts"
+import { Sessions } from "../services/IdentitySessions.ts"
 import { Api } from "./Api.ts"
 import { ClientAddress } from "./middleware/ClientAddress.ts"
 

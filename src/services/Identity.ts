@@ -12,11 +12,11 @@ import { UserId } from "../domain/Ids.ts"
 import type { Role } from "../domain/Principal.ts"
 import { NotFound, type TooManyRequests, Unauthorized, type Unavailable } from "../domain/Problem.ts"
 import { withDatabase } from "./Database.ts"
+import { LoginLimit } from "./IdentityLoginLimit.ts"
+import { Sessions } from "./IdentitySessions.ts"
 import { IdentityStore } from "./IdentityStore.ts"
-import { LoginLimit } from "./LoginLimit.ts"
 import { newId } from "./NewId.ts"
 import { Passwords } from "./Passwords.ts"
-import { Sessions } from "./Sessions.ts"
 
 export interface Login {
   readonly email: Email
