@@ -22,14 +22,14 @@ import {
 const bytes = (text: string) => new Uint8Array(Buffer.from(text))
 
 /** A body without a Content-Length, as a phone sends that does not know the size. */
-const chunked = (parts: ReadonlyArray<Uint8Array<ArrayBuffer>>): RequestInit => ({
+const chunked = (parts: ReadonlyArray<Uint8Array<ArrayBuffer>>): RequestInit & { readonly duplex: "half" } => ({
   body: new ReadableStream({
     start(controller) {
       for (const part of parts) controller.enqueue(part)
       controller.close()
     }
   }),
-  ...{ duplex: "half" }
+  duplex: "half"
 })
 
 const signing = UploadUrls.layer({ secret: Redacted.make(uploadSecret), base: "http://127.0.0.1" }).pipe(

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { type CampaignId, OperationId, UserId, type VideoId } from "../../src/domain/Ids.ts"
+import { type CampaignId, OperationId, type SubmissionId, UserId, type VideoId } from "../../src/domain/Ids.ts"
 import { Amount, type Money } from "../../src/domain/Money.ts"
 import { MoneyRequest } from "../../src/domain/MoneyRequest.ts"
 import { Unavailable } from "../../src/domain/Problem.ts"
@@ -175,3 +175,25 @@ export const verifying = Effect.fnUntraced(
     )
   }
 )
+
+export const seen = (user: UserId, id: SubmissionId) => Effect.flatMap(Videos, (videos) => videos.submission(user, id))
+
+const Settlement = Schema.fromJsonString(Schema.Struct({
+  outcome: Schema.String,
+  userId: Schema.String,
+  campaignId: Schema.String,
+  traceparent: Schema.NullOr(Schema.String),
+  reference: Schema.Record(Schema.String, Schema.String)
+}))
+/** What the money side was told of a submission. */
+export const settlements = Effect.fnUntraced(function*(id: SubmissionId) {
+  const rows = yield* asRole("owner", `SELECT element FROM queue.settlement_commands WHERE id = '${id}'`)
+  return rows.map(([element]) => Schema.decodeUnknownSync(Settlement)(element))
+})
+
+/** What the queue knows of a submission. */
+export const commandsOf = (id: SubmissionId) =>
+  Effect.map(
+    asRole("owner", `SELECT state, attempts FROM queue.verification_commands WHERE id = '${id}'`),
+    (rows) => rows.map(([state, attempts]) => ({ state, attempts }))
+  )
