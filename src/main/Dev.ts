@@ -1,7 +1,7 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Config, Console, Effect, Option, Redacted, Schedule, Schema } from "effect"
 import { constants } from "node:fs"
-import { access, chmod, mkdir, readdir, stat } from "node:fs/promises"
+import { access, chmod, mkdir, readdir, stat, writeFile } from "node:fs/promises"
 import { connect } from "node:net"
 import { join, resolve } from "node:path"
 import * as Settings from "../layers/Config.ts"
@@ -112,8 +112,15 @@ const awaitReady = (name: string, check: Effect.Effect<void, NotReady>) =>
     })
   )
 
-// TO BE WIRED: seedDemo of src/main/Seed.ts, once it exists: demo users into `home/demo.json`, the sponsor's campaign.
-const seed = (_place: Place, _environment: Readonly<Record<string, string>>) => Effect.void
+/** Once per home, or again when its database is new: a start of a process more would be felt every time. */
+const seed = (place: Place, fresh: boolean, program: Program) =>
+  Effect.gen(function*() {
+    const marker = join(place.home, "seeded")
+    const done = yield* Effect.promise(() => access(marker).then(() => true, () => false))
+    if (done && !fresh) return
+    yield* runProgram(program)
+    yield* Effect.promise(() => writeFile(marker, ""))
+  })
 
 const screen = (place: Place) => {
   const colours = process.stdout.isTTY && process.env["NO_COLOR"] === undefined
@@ -143,7 +150,7 @@ const screen = (place: Place) => {
   ].join("\n")
 }
 
-const run = Effect.fnUntraced(function*(place: Place, databaseUrl: string) {
+const run = Effect.fnUntraced(function*(place: Place, databaseUrl: string, fresh: boolean) {
   const secrets = place.embedded ? yield* embeddedSecrets(place.home) : {}
   const environment = environmentOf(place, databaseUrl, secrets)
   const program = (name: string, file: string): Program => ({ name, file: `src/main/${file}.ts`, environment })
@@ -161,7 +168,7 @@ const run = Effect.fnUntraced(function*(place: Place, databaseUrl: string) {
       awaitReady("The video process", listening(place, place.ports.VIDEO_PORT)),
       ...(sandbox ? [awaitReady("The sandbox provider", listening(place, place.ports.SANDBOX_PORT))] : [])
     ], { concurrency: "unbounded", discard: true })
-    if (place.embedded) yield* seed(place, environment)
+    if (place.embedded) yield* seed(place, fresh, program("seed", "Seed"))
     yield* Console.log(screen(place))
     return yield* Effect.never
   })
@@ -184,10 +191,10 @@ const start = Effect.gen(function*() {
   yield* makeHome(place.home)
   const work = Effect.gen(function*() {
     yield* requireFreePorts(place.host, place.ports)
-    if (Option.isSome(given)) return yield* run(place, Redacted.value(given.value))
+    if (Option.isSome(given)) return yield* run(place, Redacted.value(given.value), false)
     return yield* Effect.gen(function*() {
       const postgres = yield* EmbeddedPostgres
-      return yield* run(place, Redacted.value(postgres.url))
+      return yield* run(place, Redacted.value(postgres.url), postgres.how === "initialised")
     }).pipe(Effect.provide(EmbeddedPostgres.layer({ dataDir: join(place.home, "postgres"), durable: true })))
   })
   yield* Effect.provide(work, HomeLock.layer(place.home))
