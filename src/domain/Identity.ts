@@ -87,8 +87,11 @@ export interface Registration {
   readonly displayName: Option.Option<string>
 }
 
-/** An account that has to exist, for seeds: found by its e-mail, else made. */
-export interface SeedUser extends Registration {
+/** An account that has to exist, for seeds: found by its e-mail, in any spelling, else made. */
+export interface SeedUser {
+  readonly email: string
+  readonly password: Redacted.Redacted<string>
+  readonly displayName: string
   readonly roles: ReadonlyArray<Role>
 }
 

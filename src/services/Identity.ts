@@ -1,6 +1,6 @@
-import { Context, DateTime, Effect, Layer, Option, type Redacted } from "effect"
+import { Context, DateTime, Effect, Layer, Option, type Redacted, Schema } from "effect"
 import {
-  type Email,
+  Email,
   EmailTaken,
   type InvalidCredentials,
   type Registration,
@@ -53,14 +53,18 @@ export class Identity extends Context.Service<Identity, {
       })
 
       const ensure = Effect.fnUntraced(function*(wanted: SeedUser) {
-        const found = yield* withDatabase(store.findByEmail(wanted.email))
+        const email = yield* Effect.orDie(decodeEmail(wanted.email))
+        const found = yield* withDatabase(store.findByEmail(email))
         if (Option.isNone(found)) {
           const now = yield* DateTime.now
-          const made = yield* withDatabase(store.insertUser(yield* row(wanted), now))
+          const made = yield* withDatabase(store.insertUser(
+            yield* row({ ...wanted, email, displayName: Option.some(wanted.displayName) }),
+            now
+          ))
           if (Option.isSome(made)) return made.value
         }
         // Another process may have made it in between; it is there now, and accounts are never deleted by then.
-        const { user } = yield* withDatabase(store.findByEmail(wanted.email)).pipe(
+        const { user } = yield* withDatabase(store.findByEmail(email)).pipe(
           Effect.flatMap(Effect.fromOption),
           Effect.catchTag("NoSuchElementError", Effect.die)
         )
@@ -100,13 +104,18 @@ export class Identity extends Context.Service<Identity, {
   )
 }
 
+interface NewAccount extends Registration {
+  readonly roles: ReadonlyArray<Role>
+}
+
+const decodeEmail = Schema.decodeUnknownEffect(Email)
 const unknownAccount = () => new Unauthorized({ detail: "The account of this token does not exist any more." })
 
 const credentials = Effect.gen(function*() {
   const store = yield* IdentityStore
   const passwords = yield* Passwords
   return {
-    row: Effect.fnUntraced(function*({ displayName, email, password, roles }: SeedUser) {
+    row: Effect.fnUntraced(function*({ displayName, email, password, roles }: NewAccount) {
       const passwordHash = yield* passwords.hash(password)
       return { id: yield* newId(UserId), email, displayName, roles, passwordHash }
     }),
