@@ -32,7 +32,7 @@ export interface Track {
   readonly counts: { frames: number; errors: number }
   /** Of the largest picture, as decoded: what the container says about it need not be true. */
   readonly size: { width: number; height: number }
-  readonly decode: (packet: Packet | null) => Promise<void>
+  readonly decode: (packet: Packet | null) => void
   readonly close: () => void
 }
 
@@ -77,12 +77,12 @@ export const openTrack = async (
     onFrame(frame, seconds, start)
   }
 
-  const decode = async (packet: Packet | null) => {
-    const sent = await context.sendPacket(packet)
+  const decode = (packet: Packet | null) => {
+    const sent = context.sendPacketSync(packet)
     if ((packet?.flags ?? 0) & AV_PKT_FLAG_CORRUPT || (sent < 0 && sent !== AVERROR_EOF)) counts.errors += 1
     if (sent < 0) explain(sent)
     for (;;) {
-      const received = await context.receiveFrame(frame)
+      const received = context.receiveFrameSync(frame)
       if (received === AVERROR_EAGAIN || received === AVERROR_EOF) return
       if (received < 0) {
         explain(received)

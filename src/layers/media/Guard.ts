@@ -64,7 +64,7 @@ const works = (prefix: ReadonlyArray<string>) => {
 const canReadProc = Effect.promise(() => access(`/proc/${process.pid}/statm`).then(() => true, () => false))
 
 /** Finds out once which walls this machine has, and warns of each that it lacks. */
-export const probeGuards = Effect.fn("MediaEngine.probeGuards")(function*(limits: ChildLimits) {
+export const probeGuards = Effect.fnUntraced(function*(limits: ChildLimits) {
   let prefix: ReadonlyArray<string> = []
   const guards: Array<Guard> = []
   for (const { name, ways } of walls(limits)) {

@@ -3,6 +3,7 @@ import { AV_DISPOSITION_ATTACHED_PIC, AVERROR_EOF, AVMEDIA_TYPE_AUDIO, AVMEDIA_T
 import { avGetCodecName, Dictionary, FormatContext, Packet } from "node-av/lib"
 import type { Stream } from "node-av/lib"
 import { open as openFile } from "node:fs/promises"
+import { setImmediate } from "node:timers/promises"
 import type { Findings } from "../../domain/Verification.ts"
 import { explain, openTrack, OutOfMemory, secondsOf } from "./Decode.ts"
 import type { Track } from "./Decode.ts"
@@ -81,8 +82,15 @@ const readAll = async (opened: Opened, tracks: ReadonlyArray<Track>, job: Job): 
   const packet = new Packet()
   packet.alloc()
   const begins = new Map<number, number>()
+  let breath = performance.now()
   for (;;) {
-    const read = await opened.context.readFrame(packet)
+    // Calls on other threads would leave the event loop free, but at idle priority every hop between threads waits for a
+    // processor: minutes, on a busy machine. So the loop is freed between packets, to see when nobody waits any more.
+    if (performance.now() - breath > 50) {
+      await setImmediate()
+      breath = performance.now()
+    }
+    const read = opened.context.readFrameSync(packet)
     if (read === AVERROR_EOF) break
     if (read < 0) return { _tag: "Truncated", detail: explain(read) }
     const track = tracks.find((candidate) => candidate.stream.index === packet.streamIndex)
@@ -94,7 +102,7 @@ const readAll = async (opened: Opened, tracks: ReadonlyArray<Track>, job: Job): 
       if (seconds !== null && begin !== null && seconds - begin > job.maxSeconds) {
         return { _tag: "TooLong", seconds: seconds - begin }
       }
-      await track.decode(packet)
+      track.decode(packet)
       const { system, user } = process.cpuUsage()
       if (user + system > job.cpuSeconds * 1e6) {
         return { _tag: "TooCostly", detail: `${job.cpuSeconds} s of processor time were not enough` }
@@ -103,7 +111,7 @@ const readAll = async (opened: Opened, tracks: ReadonlyArray<Track>, job: Job): 
     packet.unref()
   }
   packet.free()
-  for (const track of tracks) await track.decode(null)
+  for (const track of tracks) track.decode(null)
   return null
 }
 
