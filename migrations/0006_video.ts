@@ -44,6 +44,7 @@ const submissions = [
      decided_by text,
      decided_at timestamptz(3),
      attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+     worker_id uuid,
      request_id text NOT NULL,
      traceparent text,
      created_at timestamptz(3) NOT NULL DEFAULT now(),
@@ -60,6 +61,7 @@ const submissions = [
   `CREATE INDEX submissions_waiting ON video.submissions (id) WHERE status IN ('reserving', 'queued')`,
   `CREATE INDEX submissions_reserving ON video.submissions (created_at) WHERE status = 'reserving'`,
   `CREATE INDEX submissions_unjudged ON video.submissions (id) WHERE status IN ('queued', 'verifying')`,
+  `CREATE INDEX submissions_verifying ON video.submissions (worker_id) WHERE status = 'verifying'`,
   `CREATE FUNCTION video.keep_verdict() RETURNS trigger LANGUAGE plpgsql AS $$
    BEGIN
      IF TG_OP = 'DELETE' THEN
@@ -76,7 +78,7 @@ const submissions = [
      UPDATE (status, rules, reward_amount, reward_currency, reasons, verdict, decided_by, decided_at, updated_at)
      ON video.submissions TO midnight_video_api`,
   `GRANT SELECT,
-     UPDATE (status, checks, reasons, verdict, decided_by, decided_at, attempts, updated_at)
+     UPDATE (status, checks, reasons, verdict, decided_by, decided_at, attempts, worker_id, updated_at)
      ON video.submissions TO midnight_video_worker`
 ]
 

@@ -1,5 +1,4 @@
 import { Config, Effect, Layer } from "effect"
-import { SecureRandom } from "effect/crypto"
 import { join } from "node:path"
 import { settlementCommands, verificationCommands } from "../services/Commands.ts"
 import { Health } from "../services/Health.ts"
@@ -25,15 +24,14 @@ const spool = Layer.unwrap(Effect.gen(function*() {
 const heartbeat = Effect.gen(function*() {
   const store = yield* VerificationStore
   const health = yield* Health
-  const processId = SecureRandom.uuidV7Unsafe()
   const beat = Effect.gen(function*() {
     const { video } = yield* health.snapshot
-    yield* store.beat(processId, video.status)
+    yield* store.beat(video.status)
   })
   yield* every("500 millis", Effect.catchTag(beat, "SqlError", (error) => Effect.logWarning("No heartbeat", error)))
     .pipe(
       // An orderly end shows at once; after any other the row falls silent.
-      Effect.ensuring(Effect.ignore(store.leave(processId)))
+      Effect.ensuring(Effect.ignore(store.leave))
     )
 })
 
@@ -62,6 +60,7 @@ export const VideoWorkerServices = Layer.suspend(() =>
 export const VideoWorkerTasks = Layer.mergeAll(
   supervised("video", "heartbeat", heartbeat),
   verifiers,
+  supervised("video", "take-over", Effect.flatMap(Verifier, ({ takeOver }) => every("1 seconds", quietly(takeOver)))),
   supervised("video", "dead-letters", Effect.flatMap(Verifier, ({ sweep }) => every("5 seconds", quietly(sweep)))),
   supervised("video", "uploads-sweep", Effect.flatMap(Uploads, ({ sweep }) => every("5 minutes", quietly(sweep))))
 )

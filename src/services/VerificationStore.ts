@@ -1,13 +1,14 @@
 import { Context, Effect, Layer, Option, Schema } from "effect"
+import { SecureRandom } from "effect/crypto"
 import { SqlClient, SqlSchema } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
+import type { Status } from "../domain/Health.ts"
 import { CampaignId, SubmissionId, UserId, VideoId } from "../domain/Ids.ts"
 import { Unavailable } from "../domain/Problem.ts"
 import { Check, Outcome, VerificationRules } from "../domain/Verification.ts"
 import { Sha256 } from "../domain/Video.ts"
 import { type SettleCommand, SettlementCommands } from "./Commands.ts"
 import { decoded } from "./Database.ts"
-import type { Status } from "./Health.ts"
 
 const UploadRow = Schema.Struct({
   bytes: Schema.Int,
@@ -54,15 +55,22 @@ export class VerificationStore extends Context.Service<VerificationStore, {
   fail(id: SubmissionId): Effect.Effect<void, SqlError>
   /** Does the same for commands that the queue gave up by itself, as when each attempt killed its process. */
   readonly failDeadLetters: Effect.Effect<number, SqlError>
-  beat(processId: string, status: Status): Effect.Effect<void, SqlError>
+  /**
+   * Gives back to the queue what was claimed by processes whose heartbeat stopped, sooner than the claims end by themselves.
+   * A process that only seems dead finds its verdict written already, or is the first to write it.
+   */
+  readonly takeOver: Effect.Effect<number, SqlError>
+  /** A sign of life of this process. */
+  beat(status: Status): Effect.Effect<void, SqlError>
   /** Ends this process's heartbeat, and forgets those of processes that ended a day ago. */
-  leave(processId: string): Effect.Effect<void, SqlError>
+  readonly leave: Effect.Effect<void, SqlError>
 }>()("midnight/services/video/VerificationStore") {
   static readonly layer = Layer.effect(
     VerificationStore,
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const settlements = yield* SettlementCommands
+      const processId = SecureRandom.uuidV7Unsafe()
 
       const upload = SqlSchema.findOneOption({
         Request: VideoId,
@@ -83,7 +91,8 @@ export class VerificationStore extends Context.Service<VerificationStore, {
         Result: JobRow,
         execute: ({ attempt, id }) =>
           sql`
-          UPDATE video.submissions s SET status = 'verifying', attempts = ${attempt}, updated_at = now()
+          UPDATE video.submissions s SET status = 'verifying', attempts = ${attempt},
+                 worker_id = ${processId}, updated_at = now()
           FROM video.uploads u
           WHERE s.id = ${id} AND u.id = s.video_id AND u.status = 'complete' AND s.status IN ('queued', 'verifying')
           RETURNING s.id AS "submissionId", s.user_id AS "userId", s.campaign_id AS "campaignId",
@@ -136,13 +145,23 @@ export class VerificationStore extends Context.Service<VerificationStore, {
                 AND q.queue_name = 'verification_commands' AND q.state = 'failed' RETURNING s.id`,
           (rows) => rows.length
         ),
-        beat: (processId, status) =>
+        // The lock's own columns are the library's; without a holder a command is due at once.
+        takeOver: Effect.map(
+          sql`UPDATE queue.verification_commands q SET acquired_at = NULL, acquired_by = NULL
+              FROM video.submissions s LEFT JOIN video.heartbeats h ON h.process_id = s.worker_id
+              WHERE s.status = 'verifying' AND s.worker_id <> ${processId}
+                AND coalesce(h.beat_at, '-infinity') < now() - interval '4 seconds'
+                AND q.id = s.id::text AND q.queue_name = 'verification_commands'
+                AND q.state = 'pending' AND q.acquired_by IS NOT NULL
+                AND q.acquired_at < now() - interval '4 seconds' RETURNING s.id`,
+          (rows) => rows.length
+        ),
+        beat: (status) =>
           Effect.asVoid(sql`
             INSERT INTO video.heartbeats (process_id, status) VALUES (${processId}, ${status})
             ON CONFLICT (process_id) DO UPDATE SET beat_at = now(), status = excluded.status`),
-        leave: (processId) =>
-          Effect.asVoid(sql`
-            DELETE FROM video.heartbeats WHERE process_id = ${processId} OR beat_at < now() - interval '1 day'`)
+        leave: Effect.asVoid(sql`
+          DELETE FROM video.heartbeats WHERE process_id = ${processId} OR beat_at < now() - interval '1 day'`)
       })
     })
   )

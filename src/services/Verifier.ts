@@ -22,6 +22,8 @@ export class Verifier extends Context.Service<Verifier, {
    * is left to the queue's next attempt and is no error here; the end of this process gives the command back at once.
    */
   readonly next: Effect.Effect<void>
+  /** Gives back to the queue what processes left that have died. */
+  readonly takeOver: Effect.Effect<void, Unavailable>
   /** Tells submissions whose command the queue has given up. */
   readonly sweep: Effect.Effect<void, Unavailable>
 }>()("midnight/services/video/Verifier") {
@@ -98,12 +100,17 @@ export class Verifier extends Context.Service<Verifier, {
         })
       )
 
+      const takeOver = Effect.gen(function*() {
+        const left = yield* withDatabase(store.takeOver)
+        if (left > 0) yield* Effect.logWarning(`${left} verifications were left by a process that died`)
+      })
+
       const sweep = Effect.gen(function*() {
         const dead = yield* withDatabase(store.failDeadLetters)
         if (dead > 0) yield* Effect.logWarning(`${dead} submissions became dead letters`)
       }).pipe(Effect.withSpan("Verifier.sweep"))
 
-      return Verifier.of({ next, sweep })
+      return Verifier.of({ next, takeOver, sweep })
     })
   )
 }

@@ -137,6 +137,34 @@ layer(Layer.merge(VideoBench, Clips.layer), { timeout: "60 seconds", excludeTest
         assert.deepInclude(yield* seen(user, asked.id), { status: "approved", attempts: 1 })
       }))
 
+    it.effect("takes over what a dead process left, and leaves alone what a living one works on", () =>
+      Effect.gen(function*() {
+        const user = yield* member
+        const verifier = yield* Verifier
+        const asked = yield* verifying(user, yield* uploaded(user, bytes("left behind")))
+        yield* asRole(
+          "owner",
+          `UPDATE queue.verification_commands SET attempts = 1, acquired_by = gen_random_uuid(),
+             acquired_at = now() - interval '5 seconds' WHERE id = '${asked.id}'`
+        )
+        yield* asRole("owner", `INSERT INTO video.heartbeats (process_id, status) VALUES ('${asked.id}', 'ok')`)
+        yield* asRole(
+          "owner",
+          `UPDATE video.submissions SET status = 'verifying', worker_id = '${asked.id}' WHERE id = '${asked.id}'`
+        )
+        const claimed = asRole(
+          "owner",
+          `SELECT acquired_by IS NOT NULL FROM queue.verification_commands WHERE id = '${asked.id}'`
+        )
+        yield* verifier.takeOver
+        assert.deepStrictEqual(yield* claimed, [[true]])
+        yield* asRole("owner", "UPDATE video.heartbeats SET beat_at = now() - interval '5 seconds'")
+        yield* verifier.takeOver
+        assert.deepStrictEqual(yield* claimed, [[false]])
+        yield* verifyNext
+        assert.deepInclude(yield* seen(user, asked.id), { status: "rejected", attempts: 2 })
+      }))
+
     it.effect("goes on after a defect in one verification, and tries that one again", () =>
       Effect.gen(function*() {
         const user = yield* member
