@@ -1,6 +1,7 @@
 import { HttpApi, OpenApi } from "effect/http-api"
 import { IdentityApi } from "./IdentityApi.ts"
 import { PaymentsApi, WebhooksApi } from "./PaymentsApi.ts"
+import { SystemApi } from "./SystemApi.ts"
 import { RewardsApi } from "./RewardsApi.ts"
 import { VideoApi } from "./VideoApi.ts"
 import { WalletApi } from "./WalletApi.ts"
@@ -13,6 +14,7 @@ export class Api extends HttpApi.make("midnight")
   .add(WebhooksApi)
   .add(RewardsApi)
   .add(VideoApi)
+  .add(SystemApi)
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })
   .annotateMerge(OpenApi.annotations({ title: "Midnight", version: "0.1.0", license: { name: "MIT" } }))
 {}

@@ -1,5 +1,6 @@
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
+import { HealthView, MoneyCannotMove } from "../domain/Health.ts"
 import { NotFound, Unavailable } from "../domain/Problem.ts"
 
 /** What an error means, found under its `type`. */
@@ -18,6 +19,7 @@ export const ProblemMeaning = Schema.Struct({
 export type ProblemMeaning = typeof ProblemMeaning.Type
 
 export class SystemApi extends HttpApiGroup.make("system")
+  .add(HttpApiEndpoint.get("health", "/health", { success: HealthView, error: MoneyCannotMove }))
   .add(HttpApiEndpoint.get("livez", "/livez", { success: Schema.Struct({ status: Schema.Literal("alive") }) }))
   .add(HttpApiEndpoint.get("readyz", "/readyz", {
     success: Schema.Struct({ status: Schema.Literal("ready") }),

@@ -1,11 +1,15 @@
-import { Effect, Layer } from "effect"
+import { DateTime, Effect, Layer } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { HttpApi, HttpApiBuilder, HttpApiScalar, OpenApi } from "effect/http-api"
+import { moneyMoves, MoneyCannotMove, overall } from "../domain/Health.ts"
 import { NotFound, Unavailable } from "../domain/Problem.ts"
+import { Health } from "../services/Health.ts"
 import { Readiness } from "../services/Readiness.ts"
 import { Api } from "./Api.ts"
 import { catalogue } from "./ProblemCatalogue.ts"
 import { SystemApi } from "./SystemApi.ts"
+
+const version = "0.1.0"
 
 // The same identifiers as in Api, so these handlers serve the group there.
 const System = HttpApi.make("midnight").add(SystemApi)
@@ -15,8 +19,14 @@ export const SystemHandlers = HttpApiBuilder.group(
   "system",
   Effect.fn(function*(handlers) {
     const readiness = yield* Readiness
+    const health = yield* Health
     const meanings = catalogue(OpenApi.fromApi(Api))
     return handlers.handleAll({
+      health: Effect.fnUntraced(function*() {
+        const services = yield* health.snapshot
+        if (!moneyMoves(services)) return yield* new MoneyCannotMove({ retry_after: 1, services })
+        return { status: overall(services), timestamp: yield* DateTime.now, version, services }
+      }),
       livez: () => Effect.succeed({ status: "alive" as const }),
       readyz: Effect.fnUntraced(function*() {
         if (yield* readiness.isDraining) {

@@ -13,7 +13,6 @@ export const home = Config.NonEmptyString("MIDNIGHT_HOME").pipe(Config.withDefau
 export const currencies = Config.Array(Currency, "CURRENCIES").pipe(Config.withDefault(defaultCurrencies))
 export const corsOrigins = Config.Array(Schema.NonEmptyString, "CORS_ORIGINS").pipe(Config.withDefault([]))
 export const returnUrlOrigins = Config.Array(Schema.NonEmptyString, "RETURN_URL_ORIGINS").pipe(Config.withDefault([]))
-export const trustedProxies = Config.Array(Schema.NonEmptyString, "TRUSTED_PROXIES").pipe(Config.withDefault([]))
 
 /** A secret of at least 32 characters: shorter ones can be guessed offline from one signature. */
 export const secret = (name: string): Config.Config<Redacted.Redacted<string>> =>

@@ -1,10 +1,11 @@
 import { Effect, Layer } from "effect"
 import { Campaigns } from "../services/Campaigns.ts"
-import { continuing, SettlementCommands, settlementCommands } from "../services/Commands.ts"
+import { SettlementCommands, settlementCommands } from "../services/Commands.ts"
 import { Rewards } from "../services/Rewards.ts"
 import { RewardStore } from "../services/RewardStore.ts"
 import { rewardsKeys } from "../services/IdempotencyStore.ts"
 import * as Settings from "./Config.ts"
+import { consume } from "./Consumers.ts"
 import { pool } from "./Pools.ts"
 import { every, supervised } from "./Supervision.ts"
 
@@ -12,16 +13,8 @@ import { every, supervised } from "./Supervision.ts"
 const consumers = 8
 
 const settle = Effect.gen(function*() {
-  const commands = yield* SettlementCommands
   const rewards = yield* Rewards
-  const one = commands.take((command) => continuing(command)(rewards.settle(command))).pipe(
-    // The queue keeps count of the attempts and repeats with backoff; what matters here is that the failure is seen.
-    Effect.catch((error) => Effect.logWarning("a settlement failed and will be repeated", error))
-  )
-  return yield* Effect.all(Array.from({ length: consumers }, () => Effect.forever(one)), {
-    concurrency: "unbounded",
-    discard: true
-  })
+  return yield* consume(yield* SettlementCommands, consumers, rewards.settle)
 })
 
 const sweep = Effect.flatMap(Rewards, (rewards) => every("30 seconds", rewards.sweep))

@@ -1,5 +1,6 @@
 import { Cause, Clock, Effect, Exit, Fiber, Layer, Schedule } from "effect"
-import { type BulkheadName, Health } from "../services/Health.ts"
+import type { BulkheadName } from "../domain/Health.ts"
+import { Health } from "../services/Health.ts"
 
 /** A part that fails more often than this within the window has given up, and its bulkhead is down (ARCHITECTURE). */
 const mostRestarts = 5
@@ -62,5 +63,7 @@ export const supervised = <A, E, R>(
   )
 
 /** Repeats a probe or a sweep for good, every `interval`. A failure of one round ends the task, which restarts it. */
-export const every = <A, E, R>(interval: `${number} ${"millis" | "seconds" | "minutes"}`, round: Effect.Effect<A, E, R>) =>
-  Effect.repeat(round, Schedule.spaced(interval))
+export const every = <A, E, R>(
+  interval: `${number} ${"millis" | "seconds" | "minutes"}`,
+  round: Effect.Effect<A, E, R>
+) => Effect.repeat(round, Schedule.spaced(interval))

@@ -11,6 +11,12 @@ import * as TraceContext from "./TraceContext.ts"
  */
 const origin = { requestId: Schema.String, traceparent: Schema.OptionFromNullOr(Schema.String) }
 
+/** What every command carries. */
+export interface Commanded {
+  readonly requestId: string
+  readonly traceparent: Option.Option<string>
+}
+
 /** Where a command comes from: consumers continue this trace, and log this request id. */
 export const currentOrigin = Effect.gen(function*() {
   return { requestId: yield* CurrentRequestId, traceparent: yield* TraceContext.current }
@@ -69,7 +75,7 @@ export const settlementCommands = () =>
   Layer.effect(SettlementCommands, queueOver("settlement_commands", SettleCommand, 20))
 
 /** Runs a consumer's work in the trace and under the request id that its command came from. */
-export const continuing = (from: { readonly requestId: string; readonly traceparent: Option.Option<string> }) =>
+export const continuing = (from: Commanded) =>
 <A, E, R>(work: Effect.Effect<A, E, R>) =>
   work.pipe(
     Effect.provideService(CurrentRequestId, from.requestId),

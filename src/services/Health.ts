@@ -1,12 +1,5 @@
 import { Clock, Context, DateTime, Effect, Layer, Ref } from "effect"
-
-export type BulkheadName = "identity" | "wallet" | "payments" | "rewards" | "video"
-export type Status = "ok" | "degraded" | "down"
-export interface BulkheadHealth {
-  readonly status: Status
-  readonly restarts: number
-  readonly since: DateTime.Utc
-}
+import type { BulkheadHealth, BulkheadName, Services, Status } from "../domain/Health.ts"
 
 const rank: Record<Status, number> = { ok: 0, degraded: 1, down: 2 }
 
@@ -16,7 +9,7 @@ const rank: Record<Status, number> = { ok: 0, degraded: 1, down: 2 }
  */
 export class Health extends Context.Service<Health, {
   report(bulkhead: BulkheadName, part: string, status: Status, restarts?: number): Effect.Effect<void>
-  readonly snapshot: Effect.Effect<Readonly<Record<BulkheadName, BulkheadHealth>>>
+  readonly snapshot: Effect.Effect<Services>
 }>()("midnight/services/Health") {
   static readonly layer = Layer.effect(
     Health,

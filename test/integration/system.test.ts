@@ -5,10 +5,11 @@ import { HttpApi, HttpApiBuilder } from "effect/http-api"
 import { SystemApi } from "../../src/http/SystemApi.ts"
 import { DocumentationRoutes, SystemHandlers } from "../../src/http/SystemHandlers.ts"
 import { serveHttp } from "../../src/layers/HttpServer.ts"
+import { Health } from "../../src/services/Health.ts"
 import { Readiness } from "../../src/services/Readiness.ts"
 
 const routes = Layer.mergeAll(
-  HttpApiBuilder.layer(HttpApi.make("midnight").add(SystemApi)).pipe(Layer.provide(SystemHandlers)),
+  HttpApiBuilder.layer(HttpApi.make("midnight").add(SystemApi)).pipe(Layer.provide(SystemHandlers), Layer.provide(Health.layer)),
   DocumentationRoutes
 )
 const Server = serveHttp(routes, { port: 0, host: "127.0.0.1", portVariable: "PORT", corsOrigins: [], grace: 0 })

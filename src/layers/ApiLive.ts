@@ -1,0 +1,72 @@
+import { NodeCrypto } from "@effect/platform-node"
+import { Effect, Layer } from "effect"
+import { HttpApiBuilder } from "effect/http-api"
+import { Api } from "../http/Api.ts"
+import { IdentityHandlers } from "../http/IdentityHandlers.ts"
+import { AdmissionLive } from "../http/middleware/AdmissionLive.ts"
+import { AuthorizationLive } from "../http/middleware/AuthorizationLive.ts"
+import { IdempotencyLive } from "../http/middleware/IdempotencyLive.ts"
+import { AddressRateLimitLive, RateLimitLive } from "../http/middleware/RateLimitLive.ts"
+import { PaymentsHandlers } from "../http/PaymentsHandlers.ts"
+import { RewardsHandlers } from "../http/RewardsHandlers.ts"
+import { DocumentationRoutes, SystemHandlers } from "../http/SystemHandlers.ts"
+import { VideoHandlers } from "../http/VideoHandlers.ts"
+import { WalletHandlers } from "../http/WalletHandlers.ts"
+import { WebhooksHandlers } from "../http/WebhooksHandlers.ts"
+import { Health } from "../services/Health.ts"
+import * as Settings from "./Config.ts"
+import { serveHttp } from "./HttpServer.ts"
+import { IdentityLive } from "./IdentityLive.ts"
+import { LimitsLive } from "./LimitsLive.ts"
+import { PaymentsLive } from "./PaymentsLive.ts"
+import { RewardsLive } from "./RewardsLive.ts"
+import { VideoLive } from "./VideoLive.ts"
+import { WalletLive } from "./WalletLive.ts"
+
+/** The bulkheads of the API process. Each stands on a pool of its own; what they share is what they need of one another. */
+export const Bulkheads = Layer.mergeAll(VideoLive, PaymentsLive).pipe(
+  Layer.provideMerge(RewardsLive),
+  Layer.provideMerge(WalletLive),
+  Layer.provideMerge(IdentityLive),
+  Layer.provideMerge(Health.layer)
+)
+
+/** Authentication, limits, admission and idempotency, in front of every route that asks for them. */
+const Perimeter = Layer.mergeAll(
+  AuthorizationLive,
+  RateLimitLive,
+  AddressRateLimitLive,
+  AdmissionLive(),
+  IdempotencyLive
+)
+
+const Handlers = Layer.mergeAll(
+  IdentityHandlers,
+  WalletHandlers,
+  PaymentsHandlers,
+  WebhooksHandlers,
+  RewardsHandlers,
+  VideoHandlers,
+  SystemHandlers
+)
+
+/** Every route of the API. */
+export const ApiRoutes = Layer.merge(
+  HttpApiBuilder.layer(Api).pipe(Layer.provide(Handlers), Layer.provide(Perimeter), Layer.provide(LimitsLive)),
+  DocumentationRoutes
+)
+
+const webhookBytes = 1024 * 1024
+const otherBytes = 64 * 1024
+
+/** The API process: its routes behind the HTTP edge on PORT, over the bulkheads. */
+export const ApiLive = Layer.unwrap(Effect.gen(function*() {
+  return serveHttp(ApiRoutes, {
+    port: yield* Settings.port("PORT", 3000),
+    host: yield* Settings.host,
+    portVariable: "PORT",
+    corsOrigins: yield* Settings.corsOrigins,
+    grace: yield* Settings.drainGrace,
+    maxBodyBytes: (route) => route?.startsWith("/api/webhooks/") === true ? webhookBytes : otherBytes
+  })
+})).pipe(Layer.provide(Bulkheads), Layer.provide(NodeCrypto.layerMac))
