@@ -1,8 +1,8 @@
 import * as NodeSdk from "@effect/opentelemetry/NodeSdk"
-import type { SpanProcessor } from "@opentelemetry/sdk-trace-base"
 import { Config, Effect, Layer, Logger, Metric, Option, Schema } from "effect"
 import { join } from "node:path"
 import { exporters } from "./telemetry/Exporters.ts"
+import { impersonalLogs, impersonalSpans } from "./telemetry/Impersonal.ts"
 import * as Loggers from "./telemetry/Loggers.ts"
 import { layer as redaction } from "./telemetry/Redaction.ts"
 import { RotatingFile } from "./telemetry/RotatingFile.ts"
@@ -26,16 +26,6 @@ export const droppedSpans = Metric.counter("midnight.telemetry.dropped_spans", {
   description: "Spans that will never reach the collector",
   incremental: true
 })
-
-// An address says who somebody is; Effect's server span records it. Runs before all processors that keep spans.
-const impersonal: SpanProcessor = {
-  onStart() {},
-  onEnd: (span) => {
-    delete span.attributes["client.address"]
-  },
-  forceFlush: () => Promise.resolve(),
-  shutdown: () => Promise.resolve()
-}
 
 const logFile = (path: string) =>
   Effect.acquireRelease(
@@ -74,10 +64,10 @@ const sdk = (options: TelemetryOptions) =>
     const family = yield* Config.NonEmptyString("OTEL_SERVICE_NAME").pipe(Config.withDefault("midnight"))
     return {
       resource: { serviceName: `${family}-${options.serviceName}`, serviceVersion: options.version },
-      spanProcessor: [impersonal, ...local, ...Option.toArray(traces)],
+      spanProcessor: [impersonalSpans, ...local, ...Option.toArray(traces)],
       tracerConfig: { sampler: yield* sampler },
       metricReader: Option.toArray(metrics),
-      logRecordProcessor: Option.toArray(logs),
+      logRecordProcessor: Option.match(logs, { onNone: () => [], onSome: (logs) => [impersonalLogs, logs] }),
       shutdownTimeout: 3_000
     }
   }))

@@ -45,6 +45,13 @@ layer(Shop, { excludeTestServices: true })("the HTTP edge, given bad input", (it
       }
     }))
 
+  it.effect("refuses JSON nested deeper than 32 levels before a decoder sees it", () =>
+    Effect.gen(function*() {
+      const nested = (depth: number) => `{"item":"a","amount":1,"tags":${"[".repeat(depth)}${"]".repeat(depth)}}`
+      assert.include(pointers(yield* post(nested(32)))[0]?.detail, "32 levels")
+      assert.notInclude((yield* post(nested(31))).text, "32 levels")
+    }))
+
   it.effect("takes what is unusual and yet allowed", () =>
     Effect.gen(function*() {
       const bodies = [

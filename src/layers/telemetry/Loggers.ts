@@ -1,5 +1,6 @@
 import { Cause, Context, Logger, References, Tracer } from "effect"
 import type { LogLevel } from "effect"
+import { mask } from "./Impersonal.ts"
 import type { RotatingFile } from "./RotatingFile.ts"
 
 interface Line {
@@ -18,12 +19,12 @@ const line = Logger.make<unknown, Line>(({ cause, date, fiber, logLevel, message
   return {
     timestamp: date.toISOString(),
     level: logLevel,
-    message: (Array.isArray(message) ? message : [message]).map(text).join(" "),
+    message: mask((Array.isArray(message) ? message : [message]).map(text).join(" ")),
     fields: {
       ...(span === undefined ? {} : { trace_id: span.traceId, span_id: span.spanId }),
       ...fiber.getRef(References.CurrentLogAnnotations)
     },
-    error: cause.reasons.length === 0 ? undefined : Cause.pretty(cause)
+    error: cause.reasons.length === 0 ? undefined : mask(Cause.pretty(cause))
   }
 })
 
