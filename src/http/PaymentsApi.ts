@@ -12,7 +12,7 @@ import {
   ReturnUrlNotAllowed,
   WebhookForged
 } from "../domain/Payments.ts"
-import { InvalidRequest, NotFound, Unavailable } from "../domain/Problem.ts"
+import { InvalidRequest, NotFound, TooManyRequests, Unavailable } from "../domain/Problem.ts"
 import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
 import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
@@ -59,7 +59,7 @@ const webhook = <P extends Provider>(provider: P) =>
   HttpApiEndpoint.post(provider, `/api/webhooks/${provider}`, {
     payload: Schema.Uint8Array.pipe(HttpApiSchema.asUint8Array({ contentType: "application/json" })),
     success: Schema.Struct({ received: Schema.Literal(true) }),
-    error: [WebhookForged, InvalidRequest, NotFound, Unavailable]
+    error: [WebhookForged, InvalidRequest, NotFound, TooManyRequests, Unavailable]
   }).annotate(AdmissionClass, "payments")
 
 /** Signed events in. No token: the signature is the proof, and nothing is parsed before it is verified. */

@@ -6,6 +6,9 @@ import { NotFound, Unavailable } from "../domain/Problem.ts"
 import { Gateways } from "../services/Gateway.ts"
 import { Payments } from "../services/Payments.ts"
 import { Api } from "./Api.ts"
+import { ClientAddress } from "./middleware/ClientAddress.ts"
+import { Limits } from "./middleware/Limits.ts"
+import type { RatePolicy } from "./middleware/RateLimit.ts"
 
 interface Delivery {
   readonly payload: Uint8Array
@@ -14,12 +17,17 @@ interface Delivery {
 
 const late = new Unavailable({ detail: "The event could not be stored in time; send it again.", retry_after: 5 })
 
+/** Counted after the signature was looked at: a provider's own events are free, also when a stranger shares its address. */
+const forgeries: RatePolicy = { name: "forged-webhooks", limit: 60, windowSeconds: 60, by: "address" }
+
 export const WebhooksHandlers = HttpApiBuilder.group(
   Api,
   "webhooks",
   Effect.fn(function*(handlers) {
     const gateways = yield* Gateways
     const payments = yield* Payments
+    const limits = yield* Limits
+    const address = yield* ClientAddress
 
     // Acknowledged once the event and its command are committed; what the event leads to is worked off the queue.
     const receive = (provider: Provider) =>
@@ -28,7 +36,12 @@ export const WebhooksHandlers = HttpApiBuilder.group(
         if (Option.isNone(gateway)) {
           return yield* new NotFound({ detail: `The provider ${provider} is not configured.` })
         }
-        const event = yield* gateway.value.verifyWebhook(payload, request.headers)
+        const event = yield* gateway.value.verifyWebhook(payload, request.headers).pipe(
+          Effect.tapErrorTag(
+            "WebhookForged",
+            () => limits.consume([{ policy: forgeries, subject: address.of(request) }])
+          )
+        )
         yield* payments.receive(event)
         return { received: true as const }
       }, Effect.timeoutOrElse({ duration: "1800 millis", orElse: () => Effect.fail(late) }))

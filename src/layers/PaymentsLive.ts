@@ -1,12 +1,13 @@
 import { NodeCrypto, NodeHttpClient } from "@effect/platform-node"
 import { Config, Effect, Layer, Option } from "effect"
-import { continuing, PaymentCommands, paymentCommands } from "../services/Commands.ts"
+import { PaymentCommands, paymentCommands } from "../services/Commands.ts"
 import { type Gateway, Gateways } from "../services/Gateway.ts"
 import { paymentsKeys } from "../services/IdempotencyStore.ts"
 import { Payments, PaymentSettings } from "../services/Payments.ts"
 import { PaymentStore } from "../services/PaymentStore.ts"
 import { Settlement } from "../services/Settlement.ts"
 import * as Settings from "./Config.ts"
+import { consume } from "./Consumers.ts"
 import { pool } from "./Pools.ts"
 import { makeSandboxGateway } from "./SandboxGateway.ts"
 import { supervised } from "./Supervision.ts"
@@ -25,7 +26,10 @@ const settings = Layer.effect(
 const sandbox = Effect.gen(function*() {
   const secretKey = yield* Config.option(Settings.secret("SANDBOX_SECRET_KEY"))
   if (Option.isNone(secretKey)) return []
-  const apiBase = yield* Config.NonEmptyString("SANDBOX_API_BASE").pipe(Config.withDefault("http://127.0.0.1:3002"))
+  const port = yield* Settings.port("SANDBOX_PORT", 3002)
+  const apiBase = yield* Config.NonEmptyString("SANDBOX_API_BASE").pipe(
+    Config.withDefault(`http://127.0.0.1:${port}`)
+  )
   const webhookSecret = yield* Settings.secret("SANDBOX_WEBHOOK_SECRET")
   return [yield* makeSandboxGateway({ apiBase, secretKey: secretKey.value, webhookSecret })]
 })
@@ -39,23 +43,8 @@ const gateways = Layer.effect(
 ).pipe(Layer.provide([NodeHttpClient.layerUndici, NodeCrypto.layerMac]))
 
 const work = Effect.gen(function*() {
-  const commands = yield* PaymentCommands
   const settlement = yield* Settlement
-  const one = commands.take((command, { id }) =>
-    settlement.work(command, id).pipe(
-      // A fault in the way of one payment is that payment's: it must not end the consumer that all others wait for.
-      Effect.catchDefect((defect) => Effect.fail(new Error(`The command ${id} met a defect`, { cause: defect }))),
-      Effect.tapError((error) => Effect.logWarning("A payment command failed and will be repeated", error)),
-      continuing(command)
-    )
-  ).pipe(
-    // The queue counts attempts and repeats with backoff. The pause is for a queue that cannot be read at all.
-    Effect.catch(() => Effect.sleep("200 millis"))
-  )
-  return yield* Effect.all(Array.from({ length: consumers }, () => Effect.forever(one)), {
-    concurrency: "unbounded",
-    discard: true
-  })
+  return yield* consume(yield* PaymentCommands, consumers, settlement.work)
 })
 
 /** The payments bulkhead: providers, charges, webhooks in. Needs the ledger's public face and Health from outside. */

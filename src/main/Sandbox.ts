@@ -1,13 +1,11 @@
-import { NodeRuntime } from "@effect/platform-node"
 import { Config, Effect, Layer, Option } from "effect"
 import * as Settings from "../layers/Config.ts"
 import { serveHttp } from "../layers/HttpServer.ts"
-import { ParentWatch } from "../layers/ParentWatch.ts"
+import { launchProcess } from "../layers/ProcessMain.ts"
 import { sandboxProvider } from "../layers/sandbox/SandboxProvider.ts"
-import * as Telemetry from "../layers/Telemetry.ts"
 
 /** The sandbox payment provider: a service of its own, that Midnight reaches over HTTP like any other provider. */
-const main = Effect.gen(function*() {
+const sandbox = Layer.unwrap(Effect.gen(function*() {
   const apiPort = yield* Settings.port("PORT", 3000)
   const publicUrl = yield* Config.option(Config.NonEmptyString("SANDBOX_PUBLIC_URL"))
   const provider = sandboxProvider({
@@ -26,10 +24,7 @@ const main = Effect.gen(function*() {
     corsOrigins: [],
     grace: yield* Settings.drainGrace,
     drain: "5 seconds"
-  }).pipe(
-    Layer.provide(ParentWatch),
-    Layer.provide(Telemetry.layer({ serviceName: "sandbox", version: "0.1.0", ...(yield* Telemetry.logConfig) }))
-  )
-})
+  })
+}))
 
-NodeRuntime.runMain(Layer.launch(Layer.unwrap(main)))
+launchProcess("sandbox", sandbox)

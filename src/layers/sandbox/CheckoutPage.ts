@@ -22,11 +22,12 @@ const style = `
 body{margin:0;min-height:100vh;min-height:100dvh;display:grid;place-items:center;padding:20px;background:radial-gradient(90% 60% at 50% 0,color-mix(in srgb,var(--go) 18%,var(--ground)),var(--ground));color:var(--ink);font:16px/1.5 system-ui,sans-serif}
 main{width:100%;max-width:400px;background:var(--card);border:1px solid var(--line);border-radius:20px;padding:28px;box-shadow:0 24px 60px -24px rgb(10 10 40/.45)}
 header{display:flex;align-items:center;justify-content:space-between;gap:12px;font-weight:600}
-header span:first-child{display:flex;align-items:center;gap:10px}
+header span:first-child{display:flex;align-items:center;gap:10px;white-space:nowrap}
 svg{width:24px;height:24px;flex:none}
 .tag{font-size:12px;font-weight:600;color:var(--soft);border:1px solid var(--line);border-radius:99px;padding:3px 10px;white-space:nowrap}
 .label{margin:28px 0 0;color:var(--soft);font-size:14px}
 h1{margin:2px 0 20px;font-size:clamp(28px,9vw,40px);line-height:1.15;letter-spacing:-.02em;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+h1.long{font-size:clamp(22px,7vw,30px)}
 dl{margin:0 0 24px;padding:14px 0;border:solid var(--line);border-width:1px 0;display:grid;grid-template-columns:auto 1fr;gap:6px 16px;font-size:14px}
 dt{color:var(--soft)}dd{margin:0;text-align:right;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
 form{display:grid;grid-template-columns:1fr 1fr;gap:10px}

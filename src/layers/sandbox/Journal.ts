@@ -1,4 +1,4 @@
-import { mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs"
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { type FileHandle, open } from "node:fs/promises"
 import { dirname } from "node:path"
 
@@ -37,7 +37,7 @@ export class Journal {
     this.#snapshot = snapshot
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     // Fails at the start, not at the first charge, when the file cannot be written.
-    openSync(path, "a", 0o600)
+    closeSync(openSync(path, "a", 0o600))
   }
 
   /** Hands every line to `apply`, then keeps only the snapshot: a torn last line is gone after that. */
@@ -54,9 +54,7 @@ export class Journal {
         resolve()
       }
       this.#waiting.push({ line, written, refused: reject })
-      this.#writing ??= this.#drain().finally(() => {
-        this.#writing = undefined
-      })
+      this.#writing ??= this.#drain()
     })
   }
 
@@ -83,6 +81,8 @@ export class Journal {
       this.#lines += batch.length
       if (this.#lines > this.#mostLines) await this.#recycle()
     }
+    // In the same step as the last look at what waits: a line that comes a moment later starts a drain of its own.
+    this.#writing = undefined
   }
 
   async #recycle(): Promise<void> {
