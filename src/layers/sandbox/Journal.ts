@@ -85,10 +85,15 @@ export class Journal {
     this.#writing = undefined
   }
 
+  /** Where it fails, as on a full disk, the long file stays in use and the next batch tries again. */
   async #recycle(): Promise<void> {
-    await this.#file?.close()
-    this.#file = undefined
-    this.#compact()
+    try {
+      await this.#file?.close()
+      this.#file = undefined
+      this.#compact()
+    } catch {
+      this.#file = undefined
+    }
   }
 
   #compact(): void {
