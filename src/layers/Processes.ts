@@ -1,6 +1,7 @@
 import { Clock, Console, Duration, Effect, Schema } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
-import { resolve } from "node:path"
+import { mkdirSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, resolve } from "node:path"
 
 /** A program of this project, run with Node in a process of its own. */
 export interface Program {
@@ -11,6 +12,8 @@ export interface Program {
   readonly args?: ReadonlyArray<string>
   /** Added to this process's own environment. */
   readonly environment: Readonly<Record<string, string>>
+  /** Holds the number of the process while it runs, for people and scripts that want to signal it. */
+  readonly pidFile?: string
 }
 
 /** A process that cannot work until a person mends something; its own last words are the message. */
@@ -50,6 +53,12 @@ const launch = (program: Program): Running => {
     detached: true,
     stdio: ["pipe", "inherit", "pipe"]
   })
+  const { pidFile } = program
+  if (pidFile !== undefined && child.pid !== undefined) {
+    mkdirSync(dirname(pidFile), { recursive: true })
+    writeFileSync(pidFile, String(child.pid))
+    child.once("exit", () => rmSync(pidFile, { force: true }))
+  }
   let lastWords = ""
   child.stderr.on("data", (chunk: Buffer) => {
     process.stderr.write(chunk)

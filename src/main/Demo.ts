@@ -46,7 +46,11 @@ const signInAll = Effect.fnUntraced(function*({ api, home, screen }: Stage) {
 /** The process to kill, as the supervisor of `npm start` notes it. */
 const videoPid = (home: string) =>
   Effect.tryPromise({
-    try: async () => Number(await readFile(join(home, "processes", "video.pid"), "utf8")),
+    try: async () => {
+      const pid = Number(await readFile(join(home, "processes", "video.pid"), "utf8"))
+      process.kill(pid, 0)
+      return pid
+    },
     catch: () => new Unexpected({ message: `${home} has no processes/video.pid: is \`npm start\` running there?` })
   })
 

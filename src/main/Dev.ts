@@ -155,7 +155,12 @@ const screen = (place: Place) => {
 const run = Effect.fnUntraced(function*(place: Place, databaseUrl: string, fresh: boolean) {
   const secrets = place.embedded ? yield* embeddedSecrets(place.home) : {}
   const environment = environmentOf(place, databaseUrl, secrets)
-  const program = (name: string, file: string): Program => ({ name, file: `src/main/${file}.ts`, environment })
+  const program = (name: string, file: string): Program => ({
+    name,
+    file: `src/main/${file}.ts`,
+    environment,
+    pidFile: join(place.home, "processes", `${file.toLowerCase()}.pid`)
+  })
   yield* runProgram(program("migrate", "Migrate"))
 
   const sandbox = place.embedded || (process.env["SANDBOX_SECRET_KEY"] ?? "") !== ""
