@@ -1,0 +1,35 @@
+import { Effect, Layer } from "effect"
+import { largestUpload } from "../domain/Video.ts"
+import { uploadRoute, UploadRoutes } from "../http/UploadHandlers.ts"
+import { Health } from "../services/Health.ts"
+import * as Settings from "./Config.ts"
+import { serveHttp } from "./HttpServer.ts"
+import { MediaEngineLive } from "./media/Engine.ts"
+import { VideoWorkerServices, VideoWorkerTasks } from "./VideoWorkerLive.ts"
+
+/** An upload of 200 MiB over a slow mobile line takes this long. */
+const slowestUploadMillis = 30 * 60 * 1_000
+const otherBodies = 64 * 1_024
+
+const uploadServer = Layer.unwrap(Effect.gen(function*() {
+  return serveHttp(UploadRoutes, {
+    port: yield* Settings.port("VIDEO_PORT", 3001),
+    host: yield* Settings.host,
+    portVariable: "VIDEO_PORT",
+    corsOrigins: yield* Settings.corsOrigins,
+    grace: yield* Settings.drainGrace,
+    maxBodyBytes: (route) => route === uploadRoute ? largestUpload : otherBodies,
+    requestTimeout: slowestUploadMillis
+  })
+}))
+
+/**
+ * The video process: takes uploads on VIDEO_PORT and verifies what the queue holds. It is released from the top: no more
+ * jobs, those that run go back to the queue; then uploads end; then the pool closes.
+ */
+export const VideoProcessLive = VideoWorkerTasks.pipe(
+  Layer.provideMerge(uploadServer),
+  Layer.provide(VideoWorkerServices),
+  Layer.provide(MediaEngineLive.layer()),
+  Layer.provide(Health.layer)
+)
