@@ -148,7 +148,8 @@ layer(Shop, { excludeTestServices: true })("the HTTP edge", (it) => {
           host: "127.0.0.1",
           portVariable: "PORT",
           corsOrigins: [],
-          grace: "300 millis"
+          // Long enough for a busy machine to ask in time.
+          grace: "2 seconds"
         }).pipe(Layer.provide(Logger.layer([]))),
         scope
       )
