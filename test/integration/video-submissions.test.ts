@@ -1,7 +1,8 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect, Option, Ref } from "effect"
+import { Effect, Option, Ref, Schedule } from "effect"
 import { CampaignId, OperationId, SubmissionId } from "../../src/domain/Ids.ts"
 import type { SettleCommand } from "../../src/services/Commands.ts"
+import { Health } from "../../src/services/Health.ts"
 import { newId } from "../../src/services/NewId.ts"
 import { VerificationStore } from "../../src/services/VerificationStore.ts"
 import { Verifier } from "../../src/services/Verifier.ts"
@@ -161,5 +162,31 @@ layer(VideoBench, { timeout: "60 seconds", excludeTestServices: true })("the hea
       yield* worker.beat("ok")
       yield* worker.leave
       assert.deepStrictEqual(yield* api.aliveProcesses, [])
+    }))
+
+  it.effect("shows a lost process in health, and its successor as a restart", () =>
+    Effect.gen(function*() {
+      const health = yield* Health
+      const shows = (status: string, restarts: number) =>
+        Effect.gen(function*() {
+          const { video } = yield* health.snapshot
+          if (video.status !== status || video.restarts !== restarts) return yield* Effect.fail(video)
+        }).pipe(Effect.retry({ schedule: Schedule.spaced("20 millis") }), Effect.timeout("10 seconds"))
+      // A heartbeat of the future is one that does not stop while the test looks.
+      const alive = asRole(
+        "owner",
+        `INSERT INTO video.heartbeats (process_id, status, beat_at)
+         VALUES (gen_random_uuid(), 'ok', now() + interval '1 hour')`
+      )
+      const dead = asRole("owner", "DELETE FROM video.heartbeats")
+      yield* dead
+      yield* shows("degraded", 0)
+      yield* alive
+      yield* shows("ok", 0)
+      yield* dead
+      yield* shows("degraded", 0)
+      yield* alive
+      yield* shows("ok", 1)
+      yield* dead
     }))
 })
