@@ -25,6 +25,8 @@ const Row = Schema.Struct({
   createdAt: Schema.DateTimeUtcFromDate
 })
 
+const decodeRow = Schema.decodeUnknownEffect(Row)
+
 const paymentOf = ({ nextActionUrl, ...row }: typeof Row.Type): Payment => ({
   ...row,
   nextAction: Option.map(nextActionUrl, (url): NextAction => ({ type: "redirect", url }))
@@ -43,20 +45,21 @@ export interface Answer {
   readonly status: Exclude<PaymentStatus, "succeeded">
 }
 
-/** The only SQL on payments. Every write is idempotent, and none leaves a final state. */
+/**
+ * The only SQL on payments. Every write is idempotent, none leaves a final state, and each answers the payment as it
+ * stands then, whether it changed anything or not.
+ */
 export class PaymentStore extends Context.Service<PaymentStore, {
   /** One transaction of this bulkhead's database; queue offers inside it commit with it. */
   transaction<A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R>
-  /** Records an intent; false when that payment exists already. */
-  insert(intent: Intent): Effect.Effect<boolean, SqlError>
+  /** Records an intent, unless that payment exists already. */
+  insert(intent: Intent): Effect.Effect<{ readonly payment: Payment; readonly isNew: boolean }, SqlError>
   /** Writes down what the provider first answered. A payment that has its reference keeps it. */
-  answer(answer: Answer): Effect.Effect<void, SqlError>
-  move(id: PaymentId, to: "requires_action" | "processing" | "failed" | "canceled"): Effect.Effect<void, SqlError>
-  succeed(id: PaymentId, transferId: TransferId): Effect.Effect<void, SqlError>
-  flag(id: PaymentId, flag: Flag): Effect.Effect<void, SqlError>
+  answer(answer: Answer): Effect.Effect<Payment, SqlError>
+  move(id: PaymentId, to: "requires_action" | "processing" | "failed" | "canceled"): Effect.Effect<Payment, SqlError>
+  succeed(id: PaymentId, transferId: TransferId): Effect.Effect<Payment, SqlError>
+  flag(id: PaymentId, flag: Flag): Effect.Effect<Payment, SqlError>
   find(id: PaymentId): Effect.Effect<Option.Option<Payment>, SqlError>
-  /** A payment that is known to exist: none is ever deleted. */
-  get(id: PaymentId): Effect.Effect<Payment, SqlError>
   /** Newest first, older than `before`. */
   list(page: {
     readonly userId: UserId
@@ -76,42 +79,6 @@ export class PaymentStore extends Context.Service<PaymentStore, {
          amount_refunded AS "amountRefunded", disputed, flag, transfer_id AS "transferId", created_at AS "createdAt"`
       )
 
-      const insert = Effect.fn("PaymentStore.insert")(function*(intent: Intent) {
-        const rows = yield* sql`
-          INSERT INTO payments.payments (id, user_id, provider, amount, currency, livemode, status, return_url)
-          VALUES (${intent.id}, ${intent.userId}, ${intent.provider}, ${intent.amount}, ${intent.currency},
-                  ${intent.livemode}, 'processing', ${Option.getOrNull(intent.returnUrl)})
-          ON CONFLICT (id) DO NOTHING RETURNING id`
-        return rows.length === 1
-      })
-
-      const answer = Effect.fn("PaymentStore.answer")(function*(given: Answer) {
-        const url = Option.getOrNull(Option.map(given.nextAction, (action) => action.url))
-        yield* sql`
-          UPDATE payments.payments
-             SET provider_reference = ${Option.getOrNull(given.providerReference)}, next_action_url = ${url},
-                 status = CASE WHEN status = 'processing' THEN ${given.status} ELSE status END, updated_at = now()
-           WHERE id = ${given.id} AND provider_reference IS NULL`
-      })
-
-      const move = Effect.fn("PaymentStore.move")(function*(id: PaymentId, to: string) {
-        yield* sql`
-          UPDATE payments.payments SET status = ${to}, updated_at = now()
-           WHERE id = ${id} AND status IN ('requires_action', 'processing')`
-      })
-
-      const succeed = Effect.fn("PaymentStore.succeed")(function*(id: PaymentId, transferId: TransferId) {
-        yield* sql`
-          UPDATE payments.payments SET status = 'succeeded', transfer_id = ${transferId}, flag = NULL, updated_at = now()
-           WHERE id = ${id} AND status <> 'succeeded'`
-      })
-
-      const flag = Effect.fn("PaymentStore.flag")(function*(id: PaymentId, reason: Flag) {
-        yield* sql`
-          UPDATE payments.payments SET flag = ${reason}, updated_at = now()
-           WHERE id = ${id} AND status <> 'succeeded' AND flag IS NULL`
-      })
-
       const findRow = SqlSchema.findOneOption({
         Request: PaymentId,
         Result: Row,
@@ -121,10 +88,52 @@ export class PaymentStore extends Context.Service<PaymentStore, {
         return Option.map(yield* decoded(findRow(id)), paymentOf)
       })
 
-      const get = Effect.fn("PaymentStore.get")(function*(id: PaymentId) {
-        const found = yield* decoded(findRow(id))
+      /** What a writing statement returned, or the payment that it left alone. None is ever deleted. */
+      const written = Effect.fnUntraced(function*(id: PaymentId, rows: ReadonlyArray<unknown>) {
+        const [row] = rows
+        const found = row === undefined ? yield* decoded(findRow(id)) : Option.some(yield* decoded(decodeRow(row)))
         if (Option.isSome(found)) return paymentOf(found.value)
         return yield* Effect.die(new Error(`Payment ${id} has vanished`))
+      })
+
+      const insert = Effect.fn("PaymentStore.insert")(function*(intent: Intent) {
+        const rows = yield* sql`
+          INSERT INTO payments.payments (id, user_id, provider, amount, currency, livemode, status, return_url)
+          VALUES (${intent.id}, ${intent.userId}, ${intent.provider}, ${intent.amount}, ${intent.currency},
+                  ${intent.livemode}, 'processing', ${Option.getOrNull(intent.returnUrl)})
+          ON CONFLICT (id) DO NOTHING RETURNING ${columns}`
+        return { payment: yield* written(intent.id, rows), isNew: rows.length === 1 }
+      })
+
+      const answer = Effect.fn("PaymentStore.answer")(function*(given: Answer) {
+        const url = Option.getOrNull(Option.map(given.nextAction, (action) => action.url))
+        const rows = yield* sql`
+          UPDATE payments.payments
+             SET provider_reference = ${Option.getOrNull(given.providerReference)}, next_action_url = ${url},
+                 status = CASE WHEN status = 'processing' THEN ${given.status} ELSE status END, updated_at = now()
+           WHERE id = ${given.id} AND provider_reference IS NULL RETURNING ${columns}`
+        return yield* written(given.id, rows)
+      })
+
+      const move = Effect.fn("PaymentStore.move")(function*(id: PaymentId, to: PaymentStatus) {
+        const rows = yield* sql`
+          UPDATE payments.payments SET status = ${to}, updated_at = now()
+           WHERE id = ${id} AND status IN ('requires_action', 'processing') RETURNING ${columns}`
+        return yield* written(id, rows)
+      })
+
+      const succeed = Effect.fn("PaymentStore.succeed")(function*(id: PaymentId, transferId: TransferId) {
+        const rows = yield* sql`
+          UPDATE payments.payments SET status = 'succeeded', transfer_id = ${transferId}, flag = NULL, updated_at = now()
+           WHERE id = ${id} AND status <> 'succeeded' RETURNING ${columns}`
+        return yield* written(id, rows)
+      })
+
+      const flag = Effect.fn("PaymentStore.flag")(function*(id: PaymentId, reason: Flag) {
+        const rows = yield* sql`
+          UPDATE payments.payments SET flag = ${reason}, updated_at = now()
+           WHERE id = ${id} AND status <> 'succeeded' AND flag IS NULL RETURNING ${columns}`
+        return yield* written(id, rows)
       })
 
       const listRows = SqlSchema.findAll({
@@ -156,7 +165,6 @@ export class PaymentStore extends Context.Service<PaymentStore, {
         succeed,
         flag,
         find,
-        get,
         list,
         receive
       })

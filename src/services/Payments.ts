@@ -71,8 +71,9 @@ export class Payments extends Context.Service<Payments, {
       })
 
       const record = Effect.fnUntraced(function*(intent: Intent) {
-        if (yield* store.insert(intent)) yield* offer(intent.id, createdCause, createdDelay)
-        return yield* store.get(intent.id)
+        const { isNew, payment } = yield* store.insert(intent)
+        if (isNew) yield* offer(intent.id, createdCause, createdDelay)
+        return payment
       })
 
       const charge = Effect.fn("Payments.charge")(function*(request: ChargeRequest) {

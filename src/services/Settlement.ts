@@ -46,8 +46,7 @@ export class Settlement extends Context.Service<Settlement, {
       const open = Effect.fn("Settlement.open")(function*(payment: Payment) {
         if (Option.isSome(payment.providerReference) || payment.status !== "processing") return payment
         const answer = yield* createCharge(yield* gatewayOf(gateways, payment), payment)
-        yield* withDatabase(store.answer({ id: payment.id, ...answer }))
-        return yield* withDatabase(store.get(payment.id))
+        return yield* withDatabase(store.answer({ id: payment.id, ...answer }))
       })
 
       const credit = Effect.fnUntraced(function*(payment: Payment) {
@@ -55,13 +54,15 @@ export class Settlement extends Context.Service<Settlement, {
           Effect.map((transfer) => Option.some(transfer.id)),
           Effect.catchTags({
             // The money stays at the provider until a person decides where it goes.
-            BalanceLimit: () => Effect.as(withDatabase(store.flag(payment.id, "balance_limit")), Option.none()),
+            BalanceLimit: () => Effect.succeedNone,
             // A clearing account has no floor, and the posting is a function of columns that cannot change.
             InsufficientFunds: Effect.die,
             PostingConflict: Effect.die
           })
         )
-        if (Option.isSome(posted)) yield* withDatabase(store.succeed(payment.id, posted.value))
+        return yield* withDatabase(
+          Option.isSome(posted) ? store.succeed(payment.id, posted.value) : store.flag(payment.id, "balance_limit")
+        )
       })
 
       const carryOut = Effect.fnUntraced(function*(payment: Payment, report: ChargeReport) {
@@ -69,7 +70,7 @@ export class Settlement extends Context.Service<Settlement, {
         yield* Effect.annotateCurrentSpan({ "midnight.payment.decision": decision._tag })
         switch (decision._tag) {
           case "Keep":
-            return
+            return payment
           case "Move":
             return yield* withDatabase(store.move(payment.id, decision.to))
           case "Credit":
@@ -94,8 +95,7 @@ export class Settlement extends Context.Service<Settlement, {
           "ProviderRefused",
           lost(current)
         )
-        yield* carryOut(current, report)
-        return yield* withDatabase(store.get(current.id))
+        return yield* carryOut(current, report)
       })
 
       const work = Effect.fn("Settlement.work")(
