@@ -1,5 +1,5 @@
 import { statements } from "./statements.ts"
-import { postFunction } from "./0002_ledger_post.ts"
+import { postFunctions } from "./0002_ledger_post.ts"
 
 /**
  * The double-entry ledger. Nothing writes these tables but `wallet.post` and `wallet.expire_holds`, which belong to a
@@ -27,7 +27,8 @@ const tables = [
        ('charge', 'reward', 'transfer', 'payout', 'refund', 'fee', 'escrow', 'reversal', 'adjustment')),
      memo text CHECK (length(memo) <= 280),
      reference jsonb NOT NULL DEFAULT '{}',
-     created_at timestamptz NOT NULL
+     created_at timestamptz NOT NULL,
+     seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE
    )`,
   // The currency of an entry is that of its account, and so cannot disagree with it. The order of an account's entries
   // is (created_at, seq): both are taken under the ledger's lock and only grow.
@@ -108,12 +109,18 @@ const judgement = [
   `ALTER TABLE wallet.transfers ENABLE ALWAYS TRIGGER has_entries`
 ]
 
-// RFC 9562 version 7 from the clock and gen_random_uuid(), since uuidv7() itself exists only from PostgreSQL 18 on.
-const uuidv7 = `CREATE FUNCTION wallet.uuid7() RETURNS uuid LANGUAGE sql VOLATILE AS $$
-    SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
-      PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
-      52, 1), 53, 1), 'hex')::uuid
-  $$`
+// PostgreSQL's own uuidv7() exists from version 18 on; before that it is made of the clock and gen_random_uuid().
+const uuidv7 = `DO $do$ BEGIN
+    IF current_setting('server_version_num')::int >= 180000 THEN
+      CREATE FUNCTION wallet.uuid7() RETURNS uuid LANGUAGE sql VOLATILE AS 'SELECT uuidv7()';
+    ELSE
+      CREATE FUNCTION wallet.uuid7() RETURNS uuid LANGUAGE sql VOLATILE AS $$
+        SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+          PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
+          52, 1), 53, 1), 'hex')::uuid
+      $$;
+    END IF;
+  END $do$`
 
 const expire = `CREATE FUNCTION wallet.expire_holds(most integer) RETURNS integer
   LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp AS $$
@@ -132,7 +139,8 @@ const expire = `CREATE FUNCTION wallet.expire_holds(most integer) RETURNS intege
 const ownership = [
   `GRANT USAGE, CREATE ON SCHEMA wallet TO midnight_ledger`,
   ...["accounts", "transfers", "entries", "holds"].map((t) => `ALTER TABLE wallet.${t} OWNER TO midnight_ledger`),
-  ...["refuse_change()", "refuse_unbalanced()", "refuse_empty()", "uuid7()", "post(jsonb)", "expire_holds(integer)"]
+  ...["refuse_change()", "refuse_unbalanced()", "refuse_empty()", "uuid7()", "post_exact(jsonb, timestamptz)", "post_all(jsonb, timestamptz)",
+    "post(jsonb)", "expire_holds(integer)"]
     .flatMap((f) => [
       `ALTER FUNCTION wallet.${f} OWNER TO midnight_ledger`,
       `REVOKE ALL ON FUNCTION wallet.${f} FROM PUBLIC`
@@ -142,4 +150,4 @@ const ownership = [
   `GRANT EXECUTE ON FUNCTION wallet.post(jsonb), wallet.expire_holds(integer) TO midnight_wallet`
 ]
 
-export const ledger = statements([...tables, ...judgement, uuidv7, postFunction, expire, ...ownership])
+export const ledger = statements([...tables, ...judgement, uuidv7, ...postFunctions, expire, ...ownership])

@@ -88,7 +88,12 @@ export interface EntryFilter {
   readonly limit: number
 }
 
-const decodeOutcomes = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Array(Outcome)))
+/** Either every command was posted, and these are their ids, or each has an outcome of its own. */
+const Answer = Schema.Union([
+  Schema.Struct({ at: Schema.String, ids: Schema.Array(Schema.String) }),
+  Schema.Struct({ outcomes: Schema.Array(Outcome) })
+])
+const decodeAnswer = Schema.decodeUnknownEffect(Schema.fromJsonString(Answer))
 
 /** The only home of SQL on the ledger. */
 export class LedgerStore extends Context.Service<LedgerStore, {
@@ -109,9 +114,11 @@ export class LedgerStore extends Context.Service<LedgerStore, {
       const sql = yield* SqlClient.SqlClient
 
       const post = Effect.fn("LedgerStore.post")(function*(commands: ReadonlyArray<LedgerCommand>) {
-        const rows = yield* sql<{ readonly outcomes: string }>`
-          SELECT wallet.post(${JSON.stringify(commands)}::text::jsonb)::text AS outcomes`
-        return yield* Effect.orDie(decodeOutcomes(rows[0]?.outcomes))
+        const rows = yield* sql<{ readonly answer: string }>`
+          SELECT wallet.post(${JSON.stringify(commands)}::text::jsonb)::text AS answer`
+        const answer = yield* Effect.orDie(decodeAnswer(rows[0]?.answer))
+        if ("outcomes" in answer) return answer.outcomes
+        return answer.ids.map((id) => ({ outcome: "posted" as const, id, at: answer.at }))
       })
 
       const expireHolds = Effect.map(
