@@ -79,6 +79,25 @@ layer(PaymentsBench, { timeout: "60 seconds", excludeTestServices: true })("paym
       assert.deepStrictEqual(again, attempts[0])
     }))
 
+  it.effect("brings an intent to the provider by its own command when the request died before it could", () =>
+    Effect.gen(function*() {
+      const user = yield* newId(UserId)
+      const payment = yield* charge(user)
+      yield* owner(
+        `UPDATE payments.payments SET provider_reference = NULL, next_action_url = NULL, status = 'processing'
+          WHERE id = $1`,
+        [payment.id]
+      )
+      // The command waits half a minute, so as not to meet a request that is still at work.
+      const due = yield* owner(
+        `UPDATE queue.payment_commands SET visible_at = now() WHERE id = $1 AND visible_at > now() + interval '20 s'
+         RETURNING id`,
+        [`${payment.id}:created`]
+      )
+      assert.strictEqual(due.length, 1)
+      assert.deepStrictEqual(yield* until(user, payment.id, "requires_action"), payment)
+    }))
+
   it.effect("credits after a crash between the posting and the payment's row", () =>
     Effect.gen(function*() {
       const user = yield* newId(UserId)

@@ -22,7 +22,7 @@ const style = `
 body{margin:0;min-height:100vh;min-height:100dvh;display:grid;place-items:center;padding:20px;background:radial-gradient(90% 60% at 50% 0,color-mix(in srgb,var(--go) 18%,var(--ground)),var(--ground));color:var(--ink);font:16px/1.5 system-ui,sans-serif}
 main{width:100%;max-width:400px;background:var(--card);border:1px solid var(--line);border-radius:20px;padding:28px;box-shadow:0 24px 60px -24px rgb(10 10 40/.45)}
 header{display:flex;align-items:center;justify-content:space-between;gap:12px;font-weight:600}
-header span:first-child{display:flex;align-items:center;gap:10px;white-space:nowrap}
+header span:first-child{display:flex;align-items:center;gap:10px;line-height:1.25}
 svg{width:24px;height:24px;flex:none}
 .tag{font-size:12px;font-weight:600;color:var(--soft);border:1px solid var(--line);border-radius:99px;padding:3px 10px;white-space:nowrap}
 .label{margin:28px 0 0;color:var(--soft);font-size:14px}
