@@ -48,9 +48,13 @@ const page = (title: string, content: string) =>
 ${content}
 <footer>No real money moves here.</footer></main></body></html>`
 
+// A long amount may break after a thousands separator, never within a group of digits.
+const heading = (amount: string) =>
+  `<h1${amount.length > 14 ? " class=\"long\"" : ""}>${escape(amount).replaceAll(",", ",<wbr>")}</h1>`
+
 const details = (charge: Charge) =>
-  `<p class="label">Amount to pay</p>
-<h1>${escape(formatAmount(charge))}</h1>
+  `<p class="label">${charge.status === "requires_action" ? "Amount to pay" : "Amount"}</p>
+${heading(formatAmount(charge))}
 <dl><dt>Reference</dt><dd>${escape(charge.reference)}</dd></dl>`
 
 const choices = `<form method="post">
