@@ -180,6 +180,15 @@ export class StorageFull extends Problem<StorageFull>()("StorageFull", {
   title: "There is no room for the upload"
 }, { code: Schema.tag("StorageFull") }) {}
 
+/** What only the upload server answers: its routes are not in the API's contract, its problems have their meaning there. */
+export const uploadProblems = [
+  UploadUrlInvalid,
+  UploadUrlExpired,
+  UploadSizeMismatch,
+  UploadDigestMismatch,
+  StorageFull
+] as const
+
 /** What the API knows of the processes that verify: which were alive at the last look, and how often one was replaced. */
 export interface ProcessWatch {
   readonly alive: ReadonlyArray<string>

@@ -1,4 +1,4 @@
-import { Config, Effect, Layer } from "effect"
+import { Config, Effect, Layer, Schema } from "effect"
 import { join } from "node:path"
 import { settlementCommands, verificationCommands } from "../services/Commands.ts"
 import { Health } from "../services/Health.ts"
@@ -38,8 +38,11 @@ const heartbeat = Effect.gen(function*() {
 const quietly = <A, E extends { readonly message: string }, R>(round: Effect.Effect<A, E, R>) =>
   round.pipe(Effect.catch((error) => Effect.logWarning(error.message)))
 
+// The worker's pool has six connections, and each verification needs one now and then.
+const Concurrency = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 16 }))
+
 const verifiers = Layer.unwrap(Effect.gen(function*() {
-  const concurrency = yield* Config.Int("VIDEO_CONCURRENCY").pipe(Config.withDefault(2))
+  const concurrency = yield* Config.schema(Concurrency, "VIDEO_CONCURRENCY").pipe(Config.withDefault(2))
   const one = (number: number) =>
     supervised("video", `verifier-${number}`, Effect.flatMap(Verifier, ({ next }) => Effect.forever(next)))
   return Layer.mergeAll(one(1), ...Array.from({ length: concurrency - 1 }, (_, at) => one(at + 2)))
