@@ -48,6 +48,8 @@ const accessTokens = Effect.gen(function*() {
   })
 })
 
+const store = IdentityStore.layer.pipe(Layer.provide(pool("identity")))
+
 const sweep = Effect.gen(function*() {
   const store = yield* IdentityStore
   const round = Effect.flatMap(DateTime.now, (now) => withDatabase(store.sweep(now))).pipe(
@@ -56,17 +58,19 @@ const sweep = Effect.gen(function*() {
   return yield* every("10 minutes", round)
 })
 
-/** The identity bulkhead: accounts, sessions, access tokens, and what other bulkheads may ask of users. */
-export const IdentityLive = Layer.unwrap(
+/** What the bulkhead offers, over its own pool, without anything that runs by itself. */
+export const IdentityServices = Layer.unwrap(
   Effect.gen(function*() {
     const refreshSecret = yield* Settings.secret("REFRESH_TOKEN_SECRET")
-    const store = IdentityStore.layer.pipe(Layer.provide(pool("identity")))
     const services = Identity.layer.pipe(
       Layer.provideMerge(Sessions.layer({ refreshSecret })),
       Layer.provideMerge(yield* accessTokens),
       Layer.provide(LoginLimit.layer),
       Layer.provide(Passwords.layer)
     )
-    return Layer.mergeAll(services, Users.layer, supervised("identity", "sweep", sweep)).pipe(Layer.provide(store))
+    return Layer.merge(services, Users.layer).pipe(Layer.provideMerge(store))
   })
 )
+
+/** The identity bulkhead: accounts, sessions, access tokens, and what other bulkheads may ask of users. */
+export const IdentityLive = supervised("identity", "sweep", sweep).pipe(Layer.provideMerge(IdentityServices))
