@@ -37,9 +37,8 @@ export const bulkheads = statements([
     `GRANT USAGE ON SCHEMA idempotency TO ${name}`,
     `ALTER ROLE ${name} SET search_path = ${schema}, queue`
   ]),
-  // Keys of the HTTP perimeter, one table per bulkhead, so that a claim is made in the pool of the bulkhead it is for.
+  // Keys of the HTTP perimeter, one table per bulkhead that keeps any, so that a claim is made in the pool of the bulkhead it is for.
   ...([
-    ["wallet", "midnight_wallet"],
     ["payments", "midnight_payments"],
     ["rewards", "midnight_rewards"],
     ["video", "midnight_video_api"]

@@ -1,5 +1,5 @@
-import { statements } from "./statements.ts"
 import { postFunctions } from "./0002_ledger_post.ts"
+import { statements } from "./statements.ts"
 
 /**
  * The double-entry ledger. Nothing writes these tables but `wallet.post` and `wallet.expire_holds`, which belong to a
@@ -148,8 +148,16 @@ const expire = `CREATE FUNCTION wallet.expire_holds(most integer) RETURNS intege
 const ownership = [
   `GRANT USAGE, CREATE ON SCHEMA wallet TO midnight_ledger`,
   ...["accounts", "transfers", "entries", "holds"].map((t) => `ALTER TABLE wallet.${t} OWNER TO midnight_ledger`),
-  ...["refuse_change()", "refuse_unbalanced()", "refuse_empty()", "uuid7()", "post_exact(jsonb, timestamptz)", "post_all(jsonb, timestamptz)",
-    "post(jsonb)", "expire_holds(integer)"]
+  ...[
+    "refuse_change()",
+    "refuse_unbalanced()",
+    "refuse_empty()",
+    "uuid7()",
+    "post_exact(jsonb, timestamptz)",
+    "post_all(jsonb, timestamptz)",
+    "post(jsonb)",
+    "expire_holds(integer)"
+  ]
     .flatMap((f) => [
       `ALTER FUNCTION wallet.${f} OWNER TO midnight_ledger`,
       `REVOKE ALL ON FUNCTION wallet.${f} FROM PUBLIC`

@@ -3,10 +3,10 @@ import type { SqlClient, SqlError } from "effect/sql"
 import { bulkheads } from "./0001_bulkheads.ts"
 import { ledger } from "./0002_ledger.ts"
 import { queueTables } from "./0003_queues.ts"
-import { rewards } from "./0007_rewards.ts"
 import { identity } from "./0004_identity.ts"
 import { payments } from "./0005_payments.ts"
 import { video } from "./0006_video.ts"
+import { rewards } from "./0007_rewards.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
 export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>> = {

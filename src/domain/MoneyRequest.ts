@@ -1,4 +1,4 @@
-import { Context, Schema } from "effect"
+import { Context, type Effect, Schema } from "effect"
 import { OperationId, UserId } from "./Ids.ts"
 import { Problem } from "./Problem.ts"
 
@@ -10,6 +10,12 @@ export interface MoneyRequest {
   readonly userId: UserId
   /** Names what this request creates. The same on every retry of the same key, so that a retry finds, not repeats. */
   readonly operationId: OperationId
+  /** SHA-256, in hex, of who asks for what under which key: a permanent key for what is posted at once. */
+  readonly scope: string
+  /** SHA-256, in hex, of the decoded body: what a repetition of the key has to bring again. */
+  readonly digest: string
+  /** Marks the answer as that of an earlier request. */
+  readonly replayed: Effect.Effect<void>
 }
 export const MoneyRequest = Context.Service<MoneyRequest>("midnight/domain/MoneyRequest")
 

@@ -50,7 +50,9 @@ export const PatchCampaign = Schema.Struct({
 }).annotate({ identifier: "PatchCampaign" })
 export type PatchCampaign = typeof PatchCampaign.Type
 
-export const FundCampaign = Schema.Struct({ amount: Amount, currency: Currency }).annotate({ identifier: "FundCampaign" })
+export const FundCampaign = Schema.Struct({ amount: Amount, currency: Currency }).annotate({
+  identifier: "FundCampaign"
+})
 export type FundCampaign = typeof FundCampaign.Type
 
 /** What the store keeps of a campaign; its money is the ledger's to tell. */
@@ -69,13 +71,11 @@ export interface StoredCampaign {
   readonly createdAt: DateTime.Utc
 }
 
-export class IllegalCampaignTransition
-  extends Problem<IllegalCampaignTransition>()("IllegalCampaignTransition", {
-    type: "/problems/illegal-campaign-transition",
-    status: 409,
-    title: "The campaign's status does not allow this"
-  }, { code: Schema.tag("IllegalCampaignTransition"), campaign_status: CampaignStatus })
-{}
+export class IllegalCampaignTransition extends Problem<IllegalCampaignTransition>()("IllegalCampaignTransition", {
+  type: "/problems/illegal-campaign-transition",
+  status: 409,
+  title: "The campaign's status does not allow this"
+}, { code: Schema.tag("IllegalCampaignTransition"), campaign_status: CampaignStatus }) {}
 
 export class EscrowTooSmall extends Problem<EscrowTooSmall>()("EscrowTooSmall", {
   type: "/problems/escrow-too-small",

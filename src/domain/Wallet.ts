@@ -48,6 +48,8 @@ export interface Posting {
   readonly memo: Option.Option<string>
   readonly reference: Readonly<Record<string, string>>
   readonly legs: ReadonlyArray<Leg>
+  /** What a repetition of the key must bring again, SHA-256 in hex; none: the posting's own content. */
+  readonly digest?: string
 }
 
 /** The posting that moves one amount from one account to another. */
@@ -60,7 +62,9 @@ export const between = (movement: {
   readonly currency: Currency
   readonly memo?: Option.Option<string>
   readonly reference?: Readonly<Record<string, string>>
+  readonly digest?: string
 }): Posting => ({
+  ...(movement.digest === undefined ? {} : { digest: movement.digest }),
   key: movement.key,
   kind: movement.kind,
   memo: movement.memo ?? Option.none(),

@@ -1,12 +1,13 @@
 import { HttpApi, OpenApi } from "effect/http-api"
 import { IdentityApi } from "./IdentityApi.ts"
+import { completeDocument } from "./OpenApiDocument.ts"
 import { PaymentsApi, WebhooksApi } from "./PaymentsApi.ts"
-import { SystemApi } from "./SystemApi.ts"
 import { RewardsApi } from "./RewardsApi.ts"
+import { SystemApi } from "./SystemApi.ts"
 import { VideoApi } from "./VideoApi.ts"
 import { WalletApi } from "./WalletApi.ts"
 
-/** Every route of the API process. Unknown properties of a body, query or header struct are refused. */
+/** Every route of the API process. Unknown properties of a body are refused. */
 export class Api extends HttpApi.make("midnight")
   .add(IdentityApi)
   .add(WalletApi)
@@ -16,5 +17,10 @@ export class Api extends HttpApi.make("midnight")
   .add(VideoApi)
   .add(SystemApi)
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })
-  .annotateMerge(OpenApi.annotations({ title: "Midnight", version: "0.1.0", license: { name: "MIT" } }))
+  .annotateMerge(OpenApi.annotations({
+    title: "Midnight",
+    version: "0.1.0",
+    license: { name: "MIT" },
+    transform: (document) => ({ ...document, ...completeDocument(document["paths"], document["components"]) })
+  }))
 {}

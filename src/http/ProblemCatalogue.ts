@@ -1,6 +1,6 @@
 import { Option, Schema } from "effect"
-import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
-import * as Problem from "../domain/Problem.ts"
+import type { OpenApi } from "effect/http-api"
+import { edgeDocument } from "./OpenApiDocument.ts"
 import type { ProblemMeaning } from "./SystemApi.ts"
 
 const constant = <S extends Schema.Constraint>(value: S) => Schema.Struct({ enum: Schema.Tuple([value]) })
@@ -19,7 +19,7 @@ const ProblemSchema = Schema.Struct({
 })
 const decode = Schema.decodeUnknownOption(ProblemSchema)
 
-const standard = new Set(["type", "title", "status", "detail", "instance", "code"])
+const standard = new Set(["type", "title", "status", "detail", "instance", "code", "request_id", "trace_id"])
 
 const advice = (status: number): string => {
   if (status === 429 || status === 503) {
@@ -61,26 +61,9 @@ const inDocument = (document: OpenApi.OpenAPISpec, named: boolean): ReadonlyArra
   )
 }
 
-// The edge answers these for any route, so no route names them.
-const anywhere = HttpApi.make("anywhere").add(
-  HttpApiGroup.make("anywhere").add(
-    HttpApiEndpoint.get("any", "/", {
-      error: [
-        Problem.InvalidRequest,
-        Problem.NotFound,
-        Problem.MethodNotAllowed,
-        Problem.PayloadTooLarge,
-        Problem.UnsupportedMediaType,
-        Problem.InternalError,
-        Problem.Unavailable
-      ]
-    })
-  )
-)
-
 /** Every problem an API can answer, by the last part of its type: taken from the contract, so that none is forgotten. */
 export const catalogue = (document: OpenApi.OpenAPISpec): ReadonlyMap<string, ProblemMeaning> =>
   new Map(
-    [...inDocument(OpenApi.fromApi(anywhere), false), ...inDocument(document, true)]
+    [...inDocument(edgeDocument, false), ...inDocument(document, true)]
       .map((meaning) => [meaning.type.replace("/problems/", ""), meaning])
   )

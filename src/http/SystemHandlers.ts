@@ -1,7 +1,7 @@
 import { DateTime, Effect, Layer } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 import { HttpApi, HttpApiBuilder, HttpApiScalar, OpenApi } from "effect/http-api"
-import { moneyMoves, MoneyCannotMove, overall } from "../domain/Health.ts"
+import { MoneyCannotMove, moneyMoves, overall } from "../domain/Health.ts"
 import { NotFound, Unavailable } from "../domain/Problem.ts"
 import { Health } from "../services/Health.ts"
 import { Readiness } from "../services/Readiness.ts"

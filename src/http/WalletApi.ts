@@ -2,13 +2,13 @@ import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "effect/http-api"
 import { TransferId } from "../domain/Ids.ts"
 import { Currency, UnsupportedCurrency } from "../domain/Money.ts"
+import { IdempotencyKeyReused } from "../domain/MoneyRequest.ts"
 import { pageOf, pageQuery } from "../domain/Page.ts"
 import { InvalidRequest, NotFound, Unavailable } from "../domain/Problem.ts"
 import {
   BalanceLimit,
   Entry,
   InsufficientFunds,
-  PostingConflict,
   SameAccount,
   Transfer,
   TransferKind,
@@ -46,9 +46,17 @@ const transfer = HttpApiEndpoint.get("transfer", "/api/wallet/transfers/:id", {
 const send = HttpApiEndpoint.post("send", "/api/wallet/transfers", {
   payload: TransferRequest,
   success: Transfer.pipe(HttpApiSchema.status(201)),
-  error: [NotFound, SameAccount, UnsupportedCurrency, InsufficientFunds, PostingConflict, BalanceLimit, Unavailable]
+  error: [
+    NotFound,
+    SameAccount,
+    UnsupportedCurrency,
+    InsufficientFunds,
+    IdempotencyKeyReused,
+    BalanceLimit,
+    Unavailable
+  ]
 })
-  .annotate(KeptBy, "wallet")
+  .annotate(KeptBy, "ledger")
   .annotate(AdmissionClass, "payments")
   .middleware(Idempotency)
 

@@ -1,6 +1,5 @@
 import { Effect, Layer } from "effect"
 import { withDatabase } from "../services/Database.ts"
-import { walletKeys } from "../services/IdempotencyStore.ts"
 import { Ledger } from "../services/Ledger.ts"
 import { LedgerStore } from "../services/LedgerStore.ts"
 import { LedgerWriter } from "../services/LedgerWriter.ts"
@@ -9,7 +8,10 @@ import * as Settings from "./Config.ts"
 import { pool } from "./Pools.ts"
 import { every, supervised } from "./Supervision.ts"
 
-const expiry = Effect.flatMap(LedgerStore, (store) => every("10 seconds", Effect.ignore(withDatabase(store.expireHolds))))
+const expiry = Effect.flatMap(
+  LedgerStore,
+  (store) => every("10 seconds", Effect.ignore(withDatabase(store.expireHolds)))
+)
 
 /** The wallet bulkhead: the ledger with its one writer, and what members do with their wallets. */
 export const WalletLive = Layer.unwrap(
@@ -24,7 +26,7 @@ export const WalletLive = Layer.unwrap(
       Layer.provideMerge(Ledger.layer),
       Layer.provideMerge(LedgerWriter.layer),
       // The pool is provided, not merged: no other bulkhead can come by its connections.
-      Layer.provideMerge(Layer.merge(LedgerStore.layer, walletKeys()).pipe(Layer.provide(pool("wallet"))))
+      Layer.provideMerge(LedgerStore.layer.pipe(Layer.provide(pool("wallet"))))
     )
   })
 )

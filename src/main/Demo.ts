@@ -10,12 +10,12 @@ import { ownerPool } from "../layers/Pools.ts"
 import * as SpanStore from "../layers/telemetry/SpanStore.ts"
 import { draw } from "../layers/telemetry/Waterfall.ts"
 import { LedgerAudit } from "../services/LedgerAudit.ts"
+import { chargeSteadily, type Tally } from "./demo/Charges.ts"
 import { Unexpected } from "./demo/Client.ts"
 import { makeClip } from "./demo/Clip.ts"
 import { available, demoUsers, type Member, openCampaign, signIn, until } from "./demo/Members.ts"
 import { bold, dim, green, makeScreen, red, type Screen } from "./demo/Screen.ts"
-import { chargeSteadily, type Tally } from "./demo/Charges.ts"
-import { rewardsOf, submission, type Submission, upload, verify, videoHealth } from "./demo/Videos.ts"
+import { rewardsOf, type Submission, submission, upload, verify, videoHealth } from "./demo/Videos.ts"
 
 const reward = 50_000
 const currency = "NGN"
@@ -84,9 +84,14 @@ const paidVideo = Effect.fnUntraced(function*(stage: Stage, maker: Member, campa
   const rewards = yield* rewardsOf(api, maker, done.createdAt)
   const gained = (yield* available(api, maker, currency)) - before
   if (rewards.length !== 1 || gained !== reward) {
-    return yield* new Unexpected({ message: `${rewards.length} rewards, wallet grew by ${gained} instead of ${reward}.` })
+    return yield* new Unexpected({
+      message: `${rewards.length} rewards, wallet grew by ${gained} instead of ${reward}.`
+    })
   }
-  screen.step(`paid the reward once: ${bold(money(reward))}`, "from the campaign's escrow, by a hold taken at submission")
+  screen.step(
+    `paid the reward once: ${bold(money(reward))}`,
+    "from the campaign's escrow, by a hold taken at submission"
+  )
   return requestId
 })
 
@@ -95,7 +100,12 @@ const refusedVideo = Effect.fnUntraced(function*({ api, folder, screen }: Stage,
   yield* makeClip({ path, seconds: 6, width: 640, height: 360, kind: "black_silent" })
   const videoId = yield* upload(api, maker, path)
   const { id } = yield* verify(api, maker, videoId, campaignId)
-  const done: Submission = yield* until("The second verdict", submission(api, maker, id), (s) => s.verdict !== undefined, 90)
+  const done: Submission = yield* until(
+    "The second verdict",
+    submission(api, maker, id),
+    (s) => s.verdict !== undefined,
+    90
+  )
   if (done.status !== "rejected") {
     return yield* new Unexpected({ message: `A black and silent video ended ${done.status}.` })
   }

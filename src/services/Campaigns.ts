@@ -12,8 +12,8 @@ import {
   type CreateCampaign,
   CurrencyMismatch,
   EscrowTooSmall,
-  type FundCampaign,
   fullEscrow,
+  type FundCampaign,
   IllegalCampaignTransition,
   isVisibleTo,
   type PatchCampaign,
@@ -129,7 +129,10 @@ const make = Effect.fnUntraced(function*(currencies: ReadonlyArray<Currency>) {
     const { operationId } = yield* MoneyRequest
     const campaign = yield* owned(id, sponsor)
     if (campaign.status === "closed") {
-      return yield* new IllegalCampaignTransition({ detail: "A closed campaign takes no money.", campaign_status: "closed" })
+      return yield* new IllegalCampaignTransition({
+        detail: "A closed campaign takes no money.",
+        campaign_status: "closed"
+      })
     }
     if (campaign.reward.currency !== request.currency) {
       return yield* new CurrencyMismatch({ expected: campaign.reward.currency })

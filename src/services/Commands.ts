@@ -67,16 +67,14 @@ const queueOver = <S extends Schema.Codec<unknown, unknown>>(table: string, sche
   })
 
 // Factories, not constants: a layer is memoised by reference, and producer and consumer stand on different pools.
-export const paymentCommands = () =>
-  Layer.effect(PaymentCommands, queueOver("payment_commands", PaymentCommand, 20))
+export const paymentCommands = () => Layer.effect(PaymentCommands, queueOver("payment_commands", PaymentCommand, 20))
 export const verificationCommands = () =>
   Layer.effect(VerificationCommands, queueOver("verification_commands", VerifyCommand, 3))
 export const settlementCommands = () =>
   Layer.effect(SettlementCommands, queueOver("settlement_commands", SettleCommand, 20))
 
 /** Runs a consumer's work in the trace and under the request id that its command came from. */
-export const continuing = (from: Commanded) =>
-<A, E, R>(work: Effect.Effect<A, E, R>) =>
+export const continuing = (from: Commanded) => <A, E, R>(work: Effect.Effect<A, E, R>) =>
   work.pipe(
     Effect.provideService(CurrentRequestId, from.requestId),
     Effect.annotateLogs({ request_id: from.requestId }),

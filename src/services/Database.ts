@@ -24,7 +24,11 @@ export const withDatabase = <A, E, R>(
   work.pipe(
     Effect.retry({ schedule: retries, while: (error) => isSqlError(error) && error.isRetryable }),
     Effect.catch((error): Effect.Effect<never, Exclude<E, SqlError.SqlError> | Unavailable> =>
-      isOurs(error) ? Effect.fail(error) : isSqlError(error) && isTemporary(error) ? Effect.fail(away) : Effect.die(error)
+      isOurs(error)
+        ? Effect.fail(error)
+        : isSqlError(error) && isTemporary(error)
+        ? Effect.fail(away)
+        : Effect.die(error)
     ),
     Effect.timeoutOption("4 seconds"),
     Effect.flatMap(Option.match({ onNone: () => Effect.fail(away), onSome: Effect.succeed }))
@@ -34,8 +38,7 @@ const away = new Unavailable({ detail: "The database did not answer. Nothing was
 
 const isOurs = <E>(error: E | SqlError.SqlError): error is Exclude<E, SqlError.SqlError> => !isSqlError(error)
 
-const isSqlError = (error: unknown): error is SqlError.SqlError =>
-  Predicate.isTagged(error, "SqlError")
+const isSqlError = (error: unknown): error is SqlError.SqlError => Predicate.isTagged(error, "SqlError")
 
 /** Rows that do not decode are a fault of the schema or of the store, never of the caller. */
 export const decoded = <A, E, R>(

@@ -38,7 +38,6 @@ export interface IdempotencyKeys {
   leave(scope: KeyScope): Effect.Effect<void, SqlError>
 }
 
-export class WalletKeys extends Context.Service<WalletKeys, IdempotencyKeys>()("midnight/services/WalletKeys") {}
 export class PaymentsKeys extends Context.Service<PaymentsKeys, IdempotencyKeys>()("midnight/services/PaymentsKeys") {}
 export class RewardsKeys extends Context.Service<RewardsKeys, IdempotencyKeys>()("midnight/services/RewardsKeys") {}
 export class VideoKeys extends Context.Service<VideoKeys, IdempotencyKeys>()("midnight/services/VideoKeys") {}
@@ -50,7 +49,7 @@ const Row = Schema.Struct({
   same: Schema.Boolean
 })
 
-const make = (table: "wallet" | "payments" | "rewards" | "video") =>
+const make = (table: "payments" | "rewards" | "video") =>
   Effect.gen(function*() {
     const sql = yield* SqlClient.SqlClient
     const keys = sql(`idempotency.${table}`)
@@ -60,7 +59,8 @@ const make = (table: "wallet" | "payments" | "rewards" | "video") =>
       SqlSchema.findOneOption({
         Request: Schema.Void,
         Result: Schema.Struct({ id: OperationId }),
-        execute: () => sql`
+        execute: () =>
+          sql`
           INSERT INTO ${keys} AS k (user_id, scope, key, operation_id, request_hash, claimed_until)
           VALUES (${userId}, ${scope}, ${key}, ${fresh}, ${hash}, now() + interval '30 seconds')
           ON CONFLICT (user_id, scope, key) DO UPDATE
@@ -107,7 +107,6 @@ const make = (table: "wallet" | "payments" | "rewards" | "video") =>
   })
 
 // The keys that a bulkhead keeps, in its own pool. Factories: each stands on the connections of its bulkhead.
-export const walletKeys = () => Layer.effect(WalletKeys, make("wallet"))
 export const paymentsKeys = () => Layer.effect(PaymentsKeys, make("payments"))
 export const rewardsKeys = () => Layer.effect(RewardsKeys, make("rewards"))
 export const videoKeys = () => Layer.effect(VideoKeys, make("video"))

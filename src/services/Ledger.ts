@@ -51,7 +51,10 @@ export class Ledger extends Context.Service<Ledger, {
     Unavailable
   >
   /** The same for many accounts of one kind at once, in the order asked. */
-  balances(kind: Account["kind"], of: ReadonlyArray<{ readonly owner: string; readonly currency: Currency }>): Effect.Effect<
+  balances(
+    kind: Account["kind"],
+    of: ReadonlyArray<{ readonly owner: string; readonly currency: Currency }>
+  ): Effect.Effect<
     ReadonlyArray<{ readonly balance: bigint; readonly held: bigint; readonly available: bigint }>,
     Unavailable
   >
@@ -67,10 +70,14 @@ export class Ledger extends Context.Service<Ledger, {
         if (currency === undefined || !isBalanced(posting)) {
           return yield* Effect.die(new Error(`unbalanced posting ${posting.key}`))
         }
-        yield* Effect.annotateCurrentSpan({ "midnight.posting.key": posting.key, "midnight.posting.kind": posting.kind })
+        yield* Effect.annotateCurrentSpan({
+          "midnight.posting.key": posting.key,
+          "midnight.posting.kind": posting.kind
+        })
         const outcome = yield* writer.submit({
           op: "transfer",
           key: posting.key,
+          ...(posting.digest === undefined ? {} : { digest: posting.digest }),
           kind: posting.kind,
           memo: Option.getOrNull(posting.memo),
           reference: posting.reference,
@@ -94,7 +101,10 @@ export class Ledger extends Context.Service<Ledger, {
       )
 
       const capture = Effect.fn("Ledger.capture")(function*(request: Parameters<Ledger["Service"]["capture"]>[0]) {
-        yield* Effect.annotateCurrentSpan({ "midnight.posting.key": request.key, "midnight.posting.kind": request.kind })
+        yield* Effect.annotateCurrentSpan({
+          "midnight.posting.key": request.key,
+          "midnight.posting.kind": request.kind
+        })
         const outcome = yield* writer.submit({
           op: "capture",
           key: request.key,

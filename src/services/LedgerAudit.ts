@@ -22,7 +22,8 @@ const invariants = [
   {
     invariant: "I1",
     says: "every transfer has two entries or more, and they sum to zero in each currency",
-    query: `SELECT 'transfer ' || t.id || ': ' || count(e.id) || ' entries, sum ' || coalesce(sum(e.amount), 0) AS broken
+    query:
+      `SELECT 'transfer ' || t.id || ': ' || count(e.id) || ' entries, sum ' || coalesce(sum(e.amount), 0) AS broken
       FROM wallet.transfers t LEFT JOIN wallet.entries e ON e.transfer_id = t.id
       LEFT JOIN wallet.accounts a ON a.id = e.account_id
       GROUP BY t.id, a.currency HAVING coalesce(sum(e.amount), 0) <> 0 OR count(e.id) < 2`
@@ -59,7 +60,8 @@ const invariants = [
   {
     invariant: "balance after",
     says: "every entry's balance is the one before it plus its amount",
-    query: `SELECT 'entry ' || id || ' of account ' || account_id || ': ' || balance_after || ' after ' || before AS broken
+    query:
+      `SELECT 'entry ' || id || ' of account ' || account_id || ': ' || balance_after || ' after ' || before AS broken
       FROM (SELECT *, coalesce(lag(balance_after) OVER (PARTITION BY account_id ORDER BY created_at, seq), 0) AS before
               FROM wallet.entries) e
       WHERE balance_after <> before + amount`

@@ -11,6 +11,7 @@ export type LedgerCommand =
   | {
     readonly op: "transfer"
     readonly key: string
+    readonly digest?: string
     readonly kind: TransferKind
     readonly memo: string | null
     readonly reference: Readonly<Record<string, string>>
@@ -129,7 +130,8 @@ export class LedgerStore extends Context.Service<LedgerStore, {
       const wallets = SqlSchema.findAll({
         Request: UserId,
         Result: WalletRow,
-        execute: (owner) => sql`
+        execute: (owner) =>
+          sql`
           SELECT id, currency::text, balance, held FROM wallet.accounts
           WHERE kind = 'wallet' AND owner = ${owner} ORDER BY currency`
       })
@@ -137,7 +139,8 @@ export class LedgerStore extends Context.Service<LedgerStore, {
       const accounts = SqlSchema.findAll({
         Request: Schema.Struct({ kind: Schema.String, owners: Schema.Array(Schema.String) }),
         Result: Schema.Struct({ ...WalletRow.fields, owner: Schema.String }),
-        execute: (a) => sql`
+        execute: (a) =>
+          sql`
           SELECT id, owner, currency::text, balance, held FROM wallet.accounts
           WHERE kind = ${a.kind} AND ${sql.in("owner", a.owners)}`
       })
@@ -156,7 +159,8 @@ export class LedgerStore extends Context.Service<LedgerStore, {
         Result: EntryRow,
         // One bounded index scan per wallet of the user, merged: a single scan over all entries of several accounts would
         // have to sort them.
-        execute: (f) => sql`
+        execute: (f) =>
+          sql`
           SELECT e.id, e.seq, to_char(e.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.USOF') AS position,
                  e.transfer_id AS "transferId", t.kind, e.amount, e.currency::text AS currency,
                  e.balance_after AS "balanceAfter", t.memo, e.created_at AS "createdAt"
@@ -181,7 +185,8 @@ export class LedgerStore extends Context.Service<LedgerStore, {
       const transfer = SqlSchema.findOneOption({
         Request: TransferId,
         Result: TransferRow,
-        execute: (id) => sql`
+        execute: (id) =>
+          sql`
           SELECT t.id, t.kind, c.amount, ca.currency::text AS currency, da.owner AS "fromUserId",
                  ca.owner AS "toUserId", t.memo, t.created_at AS "createdAt"
           FROM wallet.transfers t

@@ -51,10 +51,14 @@ export class LedgerWriter extends Context.Service<LedgerWriter, {
               Effect.sync(() => {
                 batch.forEach((job, i) => {
                   const outcome = outcomes[i]
-                  Deferred.doneUnsafe(job.outcome, outcome === undefined ? Effect.fail(unknown) : Effect.succeed(outcome))
+                  Deferred.doneUnsafe(
+                    job.outcome,
+                    outcome === undefined ? Effect.fail(unknown) : Effect.succeed(outcome)
+                  )
                 })
               }),
-            onFailure: (away) => Effect.sync(() => batch.forEach((j) => Deferred.doneUnsafe(j.outcome, Effect.fail(away))))
+            onFailure: (away) =>
+              Effect.sync(() => batch.forEach((j) => Deferred.doneUnsafe(j.outcome, Effect.fail(away))))
           }),
           // A statement that PostgreSQL refuses is a fault of one command. It must not fail its neighbours, so each is then
           // posted alone, and only the faulty one dies.
@@ -76,7 +80,9 @@ export class LedgerWriter extends Context.Service<LedgerWriter, {
               ),
               attributes: { "midnight.batch.size": batch.length }
             }),
-            Effect.onExit(() => Effect.sync(() => batch.forEach((j) => Deferred.doneUnsafe(j.outcome, Effect.fail(unknown)))))
+            Effect.onExit(() =>
+              Effect.sync(() => batch.forEach((j) => Deferred.doneUnsafe(j.outcome, Effect.fail(unknown))))
+            )
           )
         })
       )

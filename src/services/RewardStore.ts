@@ -77,10 +77,12 @@ export class RewardStore extends Context.Service<RewardStore, {
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
 
-      const columns = sql.literal(`c.id, c.sponsor_id AS "sponsorId", c.title, c.brief, c.reward_amount AS "rewardAmount",
+      const columns = sql.literal(
+        `c.id, c.sponsor_id AS "sponsorId", c.title, c.brief, c.reward_amount AS "rewardAmount",
         c.currency::text AS currency, c.slots, c.per_member AS "perMember", c.rules::text AS rules, c.status,
         c.opens_at AS "opensAt", c.closes_at AS "closesAt", c.created_at AS "createdAt",
-        to_char(c.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.USOF') AS position`)
+        to_char(c.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.USOF') AS position`
+      )
       const iso = (at: Option.Option<DateTime.Utc>) => Option.getOrNull(Option.map(at, DateTime.formatIso))
 
       const insert = (c: StoredCampaign) =>
@@ -105,7 +107,8 @@ export class RewardStore extends Context.Service<RewardStore, {
           limit: Schema.Int
         }),
         Result: CampaignRow,
-        execute: (f) => sql`
+        execute: (f) =>
+          sql`
           SELECT ${columns} FROM rewards.campaigns c
           WHERE (c.status <> 'draft' OR c.sponsor_id = ${f.viewer})
             AND (${f.q}::text IS NULL OR c.search @@ websearch_to_tsquery('simple', ${f.q}::text))
@@ -122,7 +125,8 @@ export class RewardStore extends Context.Service<RewardStore, {
       const slotRow = SqlSchema.findOneOption({
         Request: SubmissionId,
         Result: SlotRow,
-        execute: (id) => sql`
+        execute: (id) =>
+          sql`
           SELECT submission_id AS "submissionId", campaign_id AS "campaignId", user_id AS "userId",
                  reward_amount AS "rewardAmount", currency::text AS currency, status
           FROM rewards.slots WHERE submission_id = ${id}`
@@ -153,14 +157,17 @@ export class RewardStore extends Context.Service<RewardStore, {
           UPDATE rewards.slots
           SET status = ${status}, updated_at = now(),
               transfer_id = ${Option.getOrNull(Option.map(paid, (p) => p.transferId))}::uuid,
-              reference = ${JSON.stringify(Option.getOrElse(Option.map(paid, (p) => p.reference), () => ({})))}::text::jsonb
+              reference = ${
+          JSON.stringify(Option.getOrElse(Option.map(paid, (p) => p.reference), () => ({})))
+        }::text::jsonb
           WHERE submission_id = ${id} AND status <> 'paid'`)
 
       const unfinished = decoded(
         SqlSchema.findAll({
           Request: Schema.Void,
           Result: Schema.Struct({ id: SubmissionId }),
-          execute: () => sql`
+          execute: () =>
+            sql`
             SELECT submission_id AS id FROM rewards.slots
             WHERE status = 'reserving' AND updated_at < now() - interval '2 minutes' ORDER BY updated_at LIMIT 100`
         })(undefined)

@@ -44,7 +44,12 @@ export class Rewards extends Context.Service<Rewards, {
           const campaign = found.value
           yield* takesSubmissions(campaign, yield* DateTime.now)
           const { reward, rules } = campaign
-          const slot = { ...request, rewardAmount: reward.amount, currency: reward.currency, status: "reserving" as const }
+          const slot = {
+            ...request,
+            rewardAmount: reward.amount,
+            currency: reward.currency,
+            status: "reserving" as const
+          }
           switch (yield* withDatabase(store.intend(slot, campaign))) {
             case "full":
               return yield* new CampaignFull({ detail: `All ${campaign.slots} slots are taken.` })
@@ -53,14 +58,15 @@ export class Rewards extends Context.Service<Rewards, {
             case "released":
               return yield* new CampaignFull({ detail: "The slot was given back. Submit again with a new key." })
           }
-          yield* ledger.authorise({ key: holdOf(request.submissionId), account: escrowOf(campaign.id), ...reward }).pipe(
-            Effect.catchTags({
-              InsufficientFunds: () => Effect.andThen(release(request.submissionId), noMoneyLeft),
-              // The key names this submission alone, and the amount is the campaign's: a conflict is a fault of ours.
-              PostingConflict: Effect.die,
-              BalanceLimit: Effect.die
-            })
-          )
+          yield* ledger.authorise({ key: holdOf(request.submissionId), account: escrowOf(campaign.id), ...reward })
+            .pipe(
+              Effect.catchTags({
+                InsufficientFunds: () => Effect.andThen(release(request.submissionId), noMoneyLeft),
+                // The key names this submission alone, and the amount is the campaign's: a conflict is a fault of ours.
+                PostingConflict: Effect.die,
+                BalanceLimit: Effect.die
+              })
+            )
           yield* withDatabase(store.setSlot(request.submissionId, "reserved", Option.none()))
           return { reward, rules }
         }

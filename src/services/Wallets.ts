@@ -1,15 +1,29 @@
 import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import type { TransferId, UserId } from "../domain/Ids.ts"
-import type { Amount, Currency } from "../domain/Money.ts"
-import { UnsupportedCurrency } from "../domain/Money.ts"
-import { MoneyRequest } from "../domain/MoneyRequest.ts"
+import { Amount, type Currency, UnsupportedCurrency } from "../domain/Money.ts"
+import { IdempotencyKeyReused, MoneyRequest } from "../domain/MoneyRequest.ts"
 import { cursorOf, cut } from "../domain/Page.ts"
 import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
-import { between, SameAccount, type Transfer, type TransferKind, type TransferRequest, walletOf } from "../domain/Wallet.ts"
+import {
+  between,
+  type PostingConflict,
+  SameAccount,
+  type Transfer,
+  type TransferKind,
+  type TransferRequest,
+  walletOf
+} from "../domain/Wallet.ts"
 import { withDatabase } from "./Database.ts"
 import { Ledger, type PostError } from "./Ledger.ts"
 import { type EntryRow, LedgerStore, type TransferRow, type WalletRow } from "./LedgerStore.ts"
 import { Users } from "./Users.ts"
+
+type TransferError =
+  | Exclude<PostError, PostingConflict>
+  | IdempotencyKeyReused
+  | NotFound
+  | SameAccount
+  | UnsupportedCurrency
 
 const position = cursorOf(Schema.Struct({ at: Schema.String.check(Schema.isMaxLength(40)), seq: Schema.BigInt }))
 
@@ -31,7 +45,7 @@ export class Wallets extends Context.Service<Wallets, {
   /** Sends money to another member, by id or by e-mail. An unknown recipient is NotFound. */
   transfer(
     request: TransferRequest
-  ): Effect.Effect<Transfer, PostError | NotFound | SameAccount | UnsupportedCurrency, MoneyRequest>
+  ): Effect.Effect<Transfer, TransferError, MoneyRequest>
   /** A transfer between members, for the two of them; NotFound for everybody else. */
   find(id: TransferId, viewer: UserId): Effect.Effect<TransferRow, NotFound | Unavailable>
 }>()("midnight/services/wallet/Wallets") {
@@ -63,23 +77,41 @@ export class Wallets extends Context.Service<Wallets, {
           return Option.isSome(found) ? found.value : yield* unknownRecipient
         })
 
+        const find = Effect.fn("Wallets.find")(function*(id: TransferId, viewer: UserId) {
+          const row = yield* withDatabase(store.transfer(id))
+          if (Option.isNone(row) || (row.value.fromUserId !== viewer && row.value.toUserId !== viewer)) {
+            return yield* new NotFound({})
+          }
+          return row.value
+        })
+
         const transfer = Effect.fn("Wallets.transfer")(function*(request: TransferRequest) {
-          const { operationId, userId } = yield* MoneyRequest
+          const { digest, replayed, scope, userId } = yield* MoneyRequest
           if (!currencies.includes(request.currency)) {
             return yield* new UnsupportedCurrency({ currency: request.currency, allowed: [...currencies] })
           }
           const toUserId = yield* recipientOf(request)
           if (toUserId === userId) return yield* new SameAccount({})
-          const amount: Amount = request.amount
+          const { amount } = request
           const posted = yield* ledger.post(between({
-            key: `transfer:${operationId}`,
+            key: `transfer:${scope}`,
+            digest,
             kind: "transfer",
             from: walletOf(userId),
             to: walletOf(toUserId),
             amount,
             currency: request.currency,
             memo: Option.fromUndefinedOr(request.memo)
-          }))
+          })).pipe(
+            Effect.catchTag("PostingConflict", () =>
+              new IdempotencyKeyReused({ detail: "Take a new key for a new request." }))
+          )
+          if (posted.replayed) {
+            // What was posted then, and not what the same words would mean today: an address may have changed hands.
+            yield* replayed
+            const row = yield* find(posted.id, userId)
+            return { ...row, amount: Amount.make(row.amount), memo: Option.getOrNull(row.memo) }
+          }
           return {
             id: posted.id,
             kind: "transfer" as const,
@@ -90,14 +122,6 @@ export class Wallets extends Context.Service<Wallets, {
             memo: request.memo ?? null,
             createdAt: DateTime.makeUnsafe(posted.at)
           }
-        })
-
-        const find = Effect.fn("Wallets.find")(function*(id: TransferId, viewer: UserId) {
-          const row = yield* withDatabase(store.transfer(id))
-          if (Option.isNone(row) || (row.value.fromUserId !== viewer && row.value.toUserId !== viewer)) {
-            return yield* new NotFound({})
-          }
-          return row.value
         })
 
         return Wallets.of({ list, entries, transfer, find })

@@ -1,5 +1,5 @@
-import { assert, layer } from "@effect/vitest"
 import { PgConnection } from "@effect/sql-pg"
+import { assert, layer } from "@effect/vitest"
 import { Effect, Exit, Layer, Option } from "effect"
 import { CampaignId, UserId } from "../../src/domain/Ids.ts"
 import { Amount } from "../../src/domain/Money.ts"

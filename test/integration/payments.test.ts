@@ -8,6 +8,7 @@ import { clearingOf } from "../../src/domain/Wallet.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
 import { newId } from "../../src/services/NewId.ts"
 import { Payments } from "../../src/services/Payments.ts"
+import { moneyRequest } from "../layers/moneyRequest.ts"
 import {
   as,
   balanceOf,
@@ -119,7 +120,7 @@ layer(PaymentsBench, { timeout: "60 seconds", excludeTestServices: true })("paym
       const refused = Effect.fnUntraced(function*(more: object) {
         const request = { amount: Amount.make(100n), currency: "NGN" as const, ...more }
         const error = yield* Effect.flip(payments.charge(request)).pipe(
-          Effect.provideService(MoneyRequest, { userId: user, operationId: yield* newId(OperationId) })
+          Effect.provideService(MoneyRequest, moneyRequest(user, yield* newId(OperationId)))
         )
         return error._tag
       })

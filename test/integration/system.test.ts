@@ -9,7 +9,10 @@ import { Health } from "../../src/services/Health.ts"
 import { Readiness } from "../../src/services/Readiness.ts"
 
 const routes = Layer.mergeAll(
-  HttpApiBuilder.layer(HttpApi.make("midnight").add(SystemApi)).pipe(Layer.provide(SystemHandlers), Layer.provide(Health.layer)),
+  HttpApiBuilder.layer(HttpApi.make("midnight").add(SystemApi)).pipe(
+    Layer.provide(SystemHandlers),
+    Layer.provide(Health.layer)
+  ),
   DocumentationRoutes
 )
 const Server = serveHttp(routes, { port: 0, host: "127.0.0.1", portVariable: "PORT", corsOrigins: [], grace: 0 })

@@ -20,6 +20,7 @@ import { Ledger } from "../../src/services/Ledger.ts"
 import { newId } from "../../src/services/NewId.ts"
 import { Payments } from "../../src/services/Payments.ts"
 import { Users } from "../../src/services/Users.ts"
+import { moneyRequest } from "./moneyRequest.ts"
 import { PgTest } from "./PgTest.ts"
 import { addressOf, Sandbox, sandboxSecrets } from "./sandbox.ts"
 import { testConfig } from "./TestConfig.ts"
@@ -73,7 +74,7 @@ export const PaymentsBench = Hooks.layer.pipe(
 export const charge = Effect.fnUntraced(function*(userId: UserId, amount = 2_500, operationId?: OperationId) {
   const payments = yield* Payments
   return yield* payments.charge({ amount: Amount.make(BigInt(amount)), currency: "NGN" }).pipe(
-    Effect.provideService(MoneyRequest, { userId, operationId: operationId ?? (yield* newId(OperationId)) })
+    Effect.provideService(MoneyRequest, moneyRequest(userId, operationId ?? (yield* newId(OperationId))))
   )
 })
 

@@ -21,6 +21,7 @@ import { MediaEngine } from "../../src/services/MediaEngine.ts"
 import { newId } from "../../src/services/NewId.ts"
 import { Rewards } from "../../src/services/Rewards.ts"
 import { Videos } from "../../src/services/Videos.ts"
+import { moneyRequest } from "./moneyRequest.ts"
 import { PgTest } from "./PgTest.ts"
 import { testConfig } from "./TestConfig.ts"
 
@@ -171,7 +172,7 @@ export const verifying = Effect.fnUntraced(
     const videos = yield* Videos
     const operationId = key ?? (yield* newId(OperationId))
     return yield* videos.verify({ videoId, ...(campaignId === undefined ? {} : { campaignId }) }).pipe(
-      Effect.provideService(MoneyRequest, { userId, operationId })
+      Effect.provideService(MoneyRequest, moneyRequest(userId, operationId))
     )
   }
 )

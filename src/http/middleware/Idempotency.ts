@@ -11,10 +11,14 @@ import { Unavailable } from "../../domain/Problem.ts"
 import type { Admitted } from "./Admission.ts"
 import type { WithinLimits } from "./RateLimit.ts"
 
-/** Whose database keeps the key and the first answer: that of the bulkhead which does the work. */
-export type IdempotencyOwner = "wallet" | "payments" | "rewards" | "video"
+/**
+ * Who keeps the key and the first answer: the bulkhead which does the work, in its own database. What is posted to the
+ * ledger at once needs no more: the posting is the answer, its permanent key is made from the request's, and both are
+ * written by the same commit.
+ */
+export type IdempotencyOwner = "ledger" | "payments" | "rewards" | "video"
 
-export const KeptBy = Context.Reference<IdempotencyOwner>("midnight/http/KeptBy", { defaultValue: () => "wallet" })
+export const KeptBy = Context.Reference<IdempotencyOwner>("midnight/http/KeptBy", { defaultValue: () => "ledger" })
 
 /**
  * The Idempotency-Key contract of SPEC (HTTP conventions). It is the only source of a MoneyRequest, and it requires what

@@ -17,21 +17,19 @@ import {
   PaymentsKeys,
   RewardsKeys,
   type StoredAnswer,
-  VideoKeys,
-  WalletKeys
+  VideoKeys
 } from "../../services/IdempotencyStore.ts"
 import { newId } from "../../services/NewId.ts"
 import { Idempotency, KeptBy } from "./Idempotency.ts"
 
 /**
  * The Idempotency-Key contract (SPEC, HTTP conventions). A key is claimed before the handler runs and keeps the first answer
- * that wrote something. Handler and bookkeeping are uninterruptible: a caller that hangs up does not take its transfer along.
+ * that wrote something; where the ledger keeps it, claim, posting and answer are one and the same row. Handler and bookkeeping are uninterruptible: a caller that hangs up does not take its transfer along.
  */
 export const IdempotencyLive = Layer.effect(
   Idempotency,
   Effect.gen(function*() {
     const stores = {
-      wallet: yield* WalletKeys,
       payments: yield* PaymentsKeys,
       rewards: yield* RewardsKeys,
       video: yield* VideoKeys
@@ -42,10 +40,26 @@ export const IdempotencyLive = Layer.effect(
       const key = yield* keyOf(request.headers["idempotency-key"])
       const path = request.url.split("?", 1)[0] ?? request.url
       const scope: KeyScope = { userId, scope: `${request.method} ${path}`, key }
-      const keys = stores[Context.get(endpoint.annotations, KeptBy)]
-      const hash = createHash("sha256").update(canonical(yield* Effect.orDie(request.text))).digest()
+      const hash = sha256(canonical(yield* Effect.orDie(request.text)))
+      let replayed = false
+      const money = {
+        userId,
+        operationId: yield* newId(OperationId),
+        scope: sha256(`${userId} ${scope.scope} ${key}`).toString("hex"),
+        digest: hash.toString("hex"),
+        replayed: Effect.sync(() => {
+          replayed = true
+        })
+      }
 
-      const claim = yield* withDatabase(keys.claim(scope, hash, yield* newId(OperationId)))
+      const owner = Context.get(endpoint.annotations, KeptBy)
+      if (owner === "ledger") {
+        const answer = yield* Effect.uninterruptible(Effect.provideService(handler, MoneyRequest, money))
+        return replayed ? HttpServerResponse.setHeader(answer, ...replayedHeader) : answer
+      }
+
+      const keys = stores[owner]
+      const claim = yield* withDatabase(keys.claim(scope, hash, money.operationId))
       switch (claim._tag) {
         case "Answered":
           return replay(claim.answer)
@@ -56,7 +70,7 @@ export const IdempotencyLive = Layer.effect(
         case "Claimed":
           return yield* Effect.uninterruptible(
             handler.pipe(
-              Effect.provideService(MoneyRequest, { userId, operationId: claim.operationId }),
+              Effect.provideService(MoneyRequest, { ...money, operationId: claim.operationId }),
               Effect.onExit((exit) => settle(keys, scope, exit))
             )
           )
@@ -64,6 +78,10 @@ export const IdempotencyLive = Layer.effect(
     })
   })
 )
+
+const replayedHeader = ["idempotency-replayed", "true"] as const
+
+const sha256 = (text: string) => createHash("sha256").update(text).digest()
 
 const keyPattern = /^[\x21-\x7e]{1,255}$/
 
@@ -88,7 +106,9 @@ const canonical = (body: string): string =>
 const sorted = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(sorted)
   if (!Predicate.isObject(value)) return value
-  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => a < b ? -1 : 1).map(([k, v]) => [k, sorted(v)]))
+  return Object.fromEntries(
+    Object.entries(value).toSorted(([a], [b]) => a < b ? -1 : 1).map(([k, v]) => [k, sorted(v)])
+  )
 }
 
 const replay = ({ body, location, status }: StoredAnswer) =>
@@ -96,13 +116,17 @@ const replay = ({ body, location, status }: StoredAnswer) =>
     status,
     contentType: "application/json",
     headers: {
-      "idempotency-replayed": "true",
+      [replayedHeader[0]]: replayedHeader[1],
       ...Option.match(location, { onNone: () => ({}), onSome: (location) => ({ location }) })
     }
   })
 
 /** What becomes of the key when the handler is done. Only an answer that says something was written is kept. */
-const settle = (keys: IdempotencyKeys, scope: KeyScope, exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown>) =>
+const settle = (
+  keys: IdempotencyKeys,
+  scope: KeyScope,
+  exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown>
+) =>
   Effect.suspend(() => {
     if (Exit.isFailure(exit)) return wasRefused(exit.cause) ? keys.forget(scope) : keys.leave(scope)
     const { body, headers, status } = exit.value

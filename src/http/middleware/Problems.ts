@@ -141,6 +141,8 @@ export const complete = Effect.fnUntraced(function*(
   const parsed = Schema.decodeUnknownOption(Members)(bodyText(problem))
   if (Option.isNone(parsed)) return { response: given, code: undefined }
   const members = {
+    // A problem without more to say still has the member that clients show.
+    detail: parsed.value["title"] ?? null,
     ...parsed.value,
     instance: around.request.url.split("?", 1)[0] ?? "/",
     request_id: around.requestId,

@@ -39,9 +39,15 @@ export const call = (url: string, options: Call = {}): Effect.Effect<Answer, Une
       })
       const text = await answer.text()
       const body: unknown = text === "" ? undefined : JSON.parse(text)
-      return { status: answer.status, requestId: answer.headers.get("x-request-id") ?? "", headers: answer.headers, body }
+      return {
+        status: answer.status,
+        requestId: answer.headers.get("x-request-id") ?? "",
+        headers: answer.headers,
+        body
+      }
     },
-    catch: (cause) => new Unexpected({ message: `${url}: ${String(cause instanceof Error ? cause.cause ?? cause : cause)}` })
+    catch: (cause) =>
+      new Unexpected({ message: `${url}: ${String(cause instanceof Error ? cause.cause ?? cause : cause)}` })
   }).pipe(Effect.timeoutOrElse({
     duration: "20 seconds",
     orElse: () => Effect.fail(new Unexpected({ message: `${url} did not answer in 20 s` }))

@@ -13,7 +13,8 @@ export const demoUsers = (home: string) =>
     try: () => readFile(join(home, "demo.json"), "utf8"),
     catch: () =>
       new Unexpected({
-        message: `There is no ${join(home, "demo.json")}. Start Midnight with \`npm start\` first, in another terminal; `
+        message:
+          `There is no ${join(home, "demo.json")}. Start Midnight with \`npm start\` first, in another terminal; `
           + "when it runs elsewhere, set MIDNIGHT_HOME to its home."
       })
   }).pipe(
@@ -93,7 +94,13 @@ const Campaign = Schema.Struct({ id: Schema.String, status: Schema.String, slots
 export const openCampaign = Effect.fnUntraced(function*(
   api: string,
   sponsor: Member,
-  terms: { readonly title: string; readonly brief: string; readonly reward: number; readonly slots: number; readonly perMember: number }
+  terms: {
+    readonly title: string
+    readonly brief: string
+    readonly reward: number
+    readonly slots: number
+    readonly perMember: number
+  }
 ) {
   const currency = "NGN"
   const total = terms.reward * terms.slots
