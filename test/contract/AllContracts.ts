@@ -1,0 +1,16 @@
+import { identityContracts } from "./IdentityContracts.ts"
+import { paymentContracts } from "./PaymentContracts.ts"
+import { rewardsContracts } from "./RewardsContracts.ts"
+import type { Contracts } from "./RouteContract.ts"
+import { systemContracts, videoContracts } from "./VideoContracts.ts"
+import { walletContracts } from "./WalletContracts.ts"
+
+/** Every route that Midnight promises. A route that is served and not here fails the suite. */
+export const contracts: Contracts = {
+  ...identityContracts,
+  ...walletContracts,
+  ...paymentContracts,
+  ...rewardsContracts,
+  ...videoContracts,
+  ...systemContracts
+}
