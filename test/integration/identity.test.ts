@@ -186,8 +186,14 @@ layer(IdentityGround, { timeout: "60 seconds", excludeTestServices: true })("ref
   it.effect("leave one live successor when one of them is used twenty times at once", () =>
     Effect.gen(function*() {
       const { first, user } = yield* member("crowd")
-      const all = yield* Effect.forEach(Array.from({ length: 20 }), () => refresh(first), { concurrency: "unbounded" })
-      assert.strictEqual(new Set(all.map(({ refreshToken }) => Redacted.value(refreshToken))).size, 1)
+      let token = first
+      // Several rounds: in the first the pool is still opening its connections, and the uses come one by one.
+      for (let round = 0; round < 5; round++) {
+        const spent = token
+        const all = yield* Effect.forEach(Array.from({ length: 20 }), () => refresh(spent), { concurrency: 20 })
+        assert.strictEqual(new Set(all.map(({ refreshToken }) => Redacted.value(refreshToken))).size, 1)
+        token = all[0]?.refreshToken ?? spent
+      }
       const live = yield* as(
         "owner",
         `SELECT count(*)::int AS live FROM identity.refresh_tokens t JOIN identity.sessions s ON s.id = t.session_id
