@@ -9,6 +9,7 @@ import { RotatingFile } from "./telemetry/RotatingFile.ts"
 import { layer as runtimeMetrics } from "./telemetry/RuntimeMetrics.ts"
 import { sampler } from "./telemetry/Sampler.ts"
 import { spanFile } from "./telemetry/SpanFile.ts"
+import { sqlSpanNames, withoutPolls } from "./telemetry/SqlSpans.ts"
 
 export interface TelemetryOptions {
   /** Which process this is: `api`, `video`. Collectors see it behind OTEL_SERVICE_NAME: `midnight-api`. */
@@ -64,8 +65,8 @@ const sdk = (options: TelemetryOptions) =>
     const family = yield* Config.NonEmptyString("OTEL_SERVICE_NAME").pipe(Config.withDefault("midnight"))
     return {
       resource: { serviceName: `${family}-${options.serviceName}`, serviceVersion: options.version },
-      spanProcessor: [impersonalSpans, ...local, ...Option.toArray(traces)],
-      tracerConfig: { sampler: yield* sampler },
+      spanProcessor: [impersonalSpans, sqlSpanNames, ...local, ...Option.toArray(traces)],
+      tracerConfig: { sampler: withoutPolls(yield* sampler) },
       metricReader: Option.toArray(metrics),
       logRecordProcessor: Option.match(logs, { onNone: () => [], onSome: (logs) => [impersonalLogs, logs] }),
       shutdownTimeout: 3_000

@@ -6,7 +6,7 @@ import type { SpanProcessor } from "@opentelemetry/sdk-trace-base"
  * database the key that exists already. The one kind of personal data that text betrays by its shape is an address.
  */
 export const mask = (text: string): string =>
-  text.includes("@") ? text.replace(/[^\s"'<>()=,;:]+@[^\s"'<>()=,;:]+\.[a-z]+/gi, "<email>") : text
+  text.includes("@") ? text.replace(/[^\s"'<>()=,;:/]+@[^\s"'<>()=,;:]+\.[a-z]+/gi, "<email>") : text
 
 const exceptionTexts = ["exception.message", "exception.stacktrace"]
 
