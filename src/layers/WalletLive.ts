@@ -1,5 +1,6 @@
 import { Effect, Layer } from "effect"
 import { withDatabase } from "../services/Database.ts"
+import { Health } from "../services/Health.ts"
 import { Ledger } from "../services/Ledger.ts"
 import { LedgerStore } from "../services/LedgerStore.ts"
 import { LedgerWriter } from "../services/LedgerWriter.ts"
@@ -13,13 +14,34 @@ const expiry = Effect.flatMap(
   (store) => every("10 seconds", Effect.ignore(withDatabase(store.expireHolds)))
 )
 
+/** Links of 5,000 transfers at most, until none is left; then again half a second later. */
+const chaining = Effect.gen(function*() {
+  const store = yield* LedgerStore
+  const round = Effect.repeat(withDatabase(store.chain(5_000)), { while: (chained) => chained === 5_000 })
+  return yield* every("500 millis", Effect.ignore(round))
+})
+
+// A second of silence from PostgreSQL is a ledger that cannot post, and `/health` must say so before the next payment does.
+const probe = Effect.gen(function*() {
+  const store = yield* LedgerStore
+  const health = yield* Health
+  const round = store.alive.pipe(
+    Effect.timeout("1 second"),
+    Effect.andThen(health.report("wallet", "database", "ok")),
+    Effect.catch(() => health.report("wallet", "database", "down"))
+  )
+  return yield* every("500 millis", round)
+})
+
 /** The wallet bulkhead: the ledger with its one writer, and what members do with their wallets. */
 export const WalletLive = Layer.unwrap(
   Effect.gen(function*() {
     const currencies = yield* Settings.currencies
-    const background = Layer.merge(
+    const background = Layer.mergeAll(
       supervised("wallet", "writer", Effect.flatMap(LedgerWriter, (writer) => writer.run)),
-      supervised("wallet", "expiry", expiry)
+      supervised("wallet", "expiry", expiry),
+      supervised("wallet", "chain", chaining),
+      supervised("wallet", "probe", probe)
     )
     return background.pipe(
       Layer.provideMerge(Wallets.layer(currencies)),

@@ -19,6 +19,12 @@ const audit = Command.make(
         yield* Console.log(`${broken.length === 0 ? "✓" : "✗"} ${invariant.padEnd(13)} ${says}`)
         for (const row of broken) yield* Console.log(`    ${row}`)
       }
+      const { head, unchained } = report
+      yield* Console.log(
+        head === null
+          ? `The chain has no link yet; ${unchained} transfers wait for the first.`
+          : `The chain's head is link ${head.link}, ${head.hash}; ${unchained} transfers are not yet in it.`
+      )
       yield* Console.log(
         `${report.accounts} accounts, ${report.transfers} transfers, ${report.entries} entries: ${
           broken.length === 0 ? "the books are clean." : `${broken.length} invariants are broken.`

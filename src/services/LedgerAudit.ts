@@ -13,6 +13,9 @@ export interface AuditReport {
   readonly accounts: number
   readonly transfers: number
   readonly entries: number
+  /** The newest link of the hash chain, in hex, and how many transfers are not yet in it. None before the first. */
+  readonly head: { readonly link: number; readonly hash: string } | null
+  readonly unchained: number
   readonly findings: ReadonlyArray<Finding>
 }
 
@@ -58,6 +61,36 @@ const invariants = [
       FROM wallet.accounts GROUP BY currency HAVING sum(balance) <> 0`
   },
   {
+    invariant: "I7",
+    says: "the chain has no gap, and leaves no transfer out",
+    query: `SELECT broken FROM (
+        SELECT 'link ' || n || ': follows ' || coalesce(lag(n) OVER (ORDER BY n), 0) || ' and seq '
+               || coalesce(lag(last_seq) OVER (ORDER BY n), 0) AS broken, n AS place,
+               n <> coalesce(lag(n) OVER (ORDER BY n), 0) + 1 OR first_seq <= coalesce(lag(last_seq) OVER (ORDER BY n), 0) AS bad
+          FROM wallet.chain
+        UNION ALL
+        SELECT 'link ' || c.n || ': chained ' || c.transfers || ' transfers, there are ' || count(t.id), c.n,
+               count(t.id) <> c.transfers
+          FROM (SELECT *, lag(last_seq, 1, 0::bigint) OVER (ORDER BY n) AS since FROM wallet.chain) c
+          LEFT JOIN wallet.transfers t ON t.seq > c.since AND t.seq <= c.last_seq
+         GROUP BY c.n, c.transfers) q WHERE bad ORDER BY place`
+  },
+  {
+    invariant: "I8",
+    says: "every link's hash is that of the link before and its leaves, and every leaf that of its transfer",
+    query: `SELECT broken FROM (
+        SELECT 'link ' || n || ': its hash is not that of what it says' AS broken, n AS place, 0::bigint AS at
+          FROM (SELECT *, lag(hash, 1, decode(repeat('00', 32), 'hex')) OVER (ORDER BY n) AS before FROM wallet.chain) c
+         WHERE hash <> sha256(prev || leaves) OR prev <> before
+        UNION ALL
+        SELECT 'transfer ' || t.id || ' (seq ' || t.seq || ', link ' || t.n || '): not what was chained', t.n, t.seq
+          FROM (SELECT c.n, c.leaves, x.*, row_number() OVER (PARTITION BY c.n ORDER BY x.seq) AS place
+                  FROM wallet.chain c JOIN wallet.transfers x ON x.seq BETWEEN c.first_seq AND c.last_seq) t
+          JOIN wallet.transfers whole ON whole.id = t.id
+         WHERE substring(t.leaves FROM (32 * (t.place - 1) + 1)::int FOR 32) <> wallet.leaf(whole)) q
+      ORDER BY place, at`
+  },
+  {
     invariant: "balance after",
     says: "every entry's balance is the one before it plus its amount",
     query:
@@ -82,12 +115,18 @@ export class LedgerAudit extends Context.Service<LedgerAudit, {
           SELECT (SELECT count(*)::int FROM wallet.accounts) AS accounts,
                  (SELECT count(*)::int FROM wallet.transfers) AS transfers,
                  (SELECT count(*)::int FROM wallet.entries) AS entries`
+        const [head] = yield* sql<{ readonly link: number; readonly hash: string }>`
+          SELECT n::int AS link, encode(hash, 'hex') AS hash FROM wallet.chain ORDER BY n DESC LIMIT 1`
+        const [rest] = yield* sql<{ readonly unchained: number }>`
+          SELECT count(*)::int AS unchained FROM wallet.transfers
+          WHERE seq > coalesce((SELECT max(last_seq) FROM wallet.chain), 0)`
         const findings = yield* Effect.forEach(invariants, ({ invariant, query, says }) =>
           Effect.map(
             sql.unsafe<{ readonly broken: string }>(`SELECT broken FROM (${query}) q LIMIT 10`),
             (rows): Finding => ({ invariant, says, broken: rows.map((row) => row.broken) })
           ))
-        return { accounts: 0, transfers: 0, entries: 0, ...size, findings }
+        const unchained = rest?.unchained ?? 0
+        return { accounts: 0, transfers: 0, entries: 0, ...size, head: head ?? null, unchained, findings }
       }, sql.withTransaction)
       return LedgerAudit.of({ run: run() })
     })

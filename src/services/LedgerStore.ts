@@ -101,6 +101,9 @@ export class LedgerStore extends Context.Service<LedgerStore, {
   /** One statement, one commit: an outcome for each command, in order. */
   post(commands: ReadonlyArray<LedgerCommand>): Effect.Effect<ReadonlyArray<Outcome>, SqlError>
   readonly expireHolds: Effect.Effect<number, SqlError>
+  readonly alive: Effect.Effect<void, SqlError>
+  /** Chains what was posted since the last link, at most so many transfers; answers how many. */
+  chain(most: number): Effect.Effect<number, SqlError>
   wallets(owner: UserId): Effect.Effect<ReadonlyArray<WalletRow>, SqlError>
   accounts(
     kind: Account["kind"],
@@ -126,6 +129,9 @@ export class LedgerStore extends Context.Service<LedgerStore, {
         sql<{ readonly n: number }>`SELECT wallet.expire_holds(500) AS n`,
         (rows) => rows[0]?.n ?? 0
       )
+
+      const chain = (most: number) =>
+        Effect.map(sql<{ readonly n: number }>`SELECT wallet.chain_next(${most}) AS n`, (rows) => rows[0]?.n ?? 0)
 
       const wallets = SqlSchema.findAll({
         Request: UserId,
@@ -202,6 +208,8 @@ export class LedgerStore extends Context.Service<LedgerStore, {
       return LedgerStore.of({
         post,
         expireHolds,
+        alive: Effect.asVoid(sql`SELECT 1`),
+        chain,
         wallets: (owner) => decoded(wallets(owner)),
         accounts: (kind, owners) => decoded(accounts({ kind, owners })),
         entries: (f) =>
