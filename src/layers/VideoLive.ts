@@ -23,6 +23,9 @@ export const uploadUrls = Layer.unwrap(Effect.gen(function*() {
   return UploadUrls.layer({ secret, base })
 })).pipe(Layer.provide(NodeCrypto.layerMac))
 
+/** The part of the bulkhead that stands for the processes that verify. */
+export const processPart = "process"
+
 /** Says in `/health` whether any process verifies, seen through the database and so also from another machine. */
 const watchProcesses = Effect.gen(function*() {
   const store = yield* VideoStore
@@ -32,10 +35,10 @@ const watchProcesses = Effect.gen(function*() {
     const fresh = yield* withDatabase(store.aliveProcesses)
     const { restarts } = yield* Ref.updateAndGet(watch, (before) => look(before, fresh.map(({ id }) => id)))
     const well = fresh.some(({ status }) => status === "ok")
-    yield* health.report("video", "process", well ? "ok" : "degraded", restarts)
+    yield* health.report("video", processPart, well ? "ok" : "degraded", restarts)
   }).pipe(
     // Without the database nobody can tell, and it is not this task that is broken.
-    Effect.catchTag("Unavailable", () => health.report("video", "process", "degraded"))
+    Effect.catchTag("Unavailable", () => health.report("video", processPart, "degraded"))
   )
   // 1.5 s of silence and a quarter to notice it: a dead process shows within two seconds.
   return yield* every("250 millis", round)

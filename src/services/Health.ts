@@ -10,6 +10,8 @@ const rank: Record<Status, number> = { ok: 0, degraded: 1, down: 2 }
 export class Health extends Context.Service<Health, {
   report(bulkhead: BulkheadName, part: string, status: Status, restarts?: number): Effect.Effect<void>
   readonly snapshot: Effect.Effect<Services>
+  /** How a bulkhead is apart from one of its parts. */
+  statusWithout(bulkhead: BulkheadName, part: string): Effect.Effect<Status>
 }>()("midnight/services/Health") {
   static readonly layer = Layer.effect(
     Health,
@@ -34,11 +36,11 @@ export class Health extends Context.Service<Health, {
         }
       )
 
-      const of = (map: ReadonlyMap<string, Part>, bulkhead: BulkheadName): BulkheadHealth => {
+      const of = (map: ReadonlyMap<string, Part>, bulkhead: BulkheadName, without?: string): BulkheadHealth => {
         let worst: Part = { status: "ok", restarts: 0, since: started }
         let restarts = 0
         for (const [key, part] of map) {
-          if (!key.startsWith(`${bulkhead}/`)) continue
+          if (!key.startsWith(`${bulkhead}/`) || key === `${bulkhead}/${without}`) continue
           restarts += part.restarts
           const worse = rank[part.status] - rank[worst.status]
           if (worse > 0 || (worse === 0 && part.since > worst.since)) worst = part
@@ -48,6 +50,7 @@ export class Health extends Context.Service<Health, {
 
       return Health.of({
         report,
+        statusWithout: (bulkhead, part) => Effect.map(Ref.get(parts), (map) => of(map, bulkhead, part).status),
         snapshot: Effect.map(Ref.get(parts), (map) => ({
           identity: of(map, "identity"),
           wallet: of(map, "wallet"),
