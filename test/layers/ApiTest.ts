@@ -89,9 +89,9 @@ const environment = Layer.unwrap(Effect.gen(function*() {
   })
 }))
 
-/** The video process, in the test's own: uploads on its port, verifiers with the given engine. */
-const videoProcess = (engine: Layer.Layer<MediaEngine>) =>
-  VideoWorkerTasks.pipe(
+/** The video process, in the test's own: uploads on its port, verifiers with the given engine, and what a test adds. */
+const videoProcess = (engine: Layer.Layer<MediaEngine>, more: Layer.Layer<never, never, Health>) =>
+  Layer.merge(VideoWorkerTasks, more).pipe(
     Layer.provideMerge(Layer.unwrap(Effect.map(Ports, ({ video }) =>
       serveHttp(UploadRoutes, {
         port: video,
@@ -112,7 +112,10 @@ export class ApiTest extends Context.Service<ApiTest, {
   readonly base: string
   readonly client: ApiClient
 }>()("midnight/test/ApiTest") {
-  static readonly layer = (engine: Layer.Layer<MediaEngine> = MediaEngineLive.layer()) => {
+  static readonly layer = (
+    engine: Layer.Layer<MediaEngine> = MediaEngineLive.layer(),
+    more: Layer.Layer<never, never, Health> = Layer.empty
+  ) => {
     const self = Layer.effect(
       ApiTest,
       Effect.gen(function*() {
@@ -122,7 +125,7 @@ export class ApiTest extends Context.Service<ApiTest, {
       })
     )
     return self.pipe(
-      Layer.provideMerge(Layer.mergeAll(ApiLive, videoProcess(engine), Bulkheads)),
+      Layer.provideMerge(Layer.mergeAll(ApiLive, videoProcess(engine, more), Bulkheads)),
       Layer.provideMerge(Health.layer),
       Layer.provide(environment),
       Layer.provideMerge(Layer.mergeAll(ports, Sandbox.layer)),
