@@ -28,6 +28,7 @@ const tables = [
        ('charge', 'reward', 'transfer', 'payout', 'refund', 'fee', 'escrow', 'reversal', 'adjustment')),
      memo text CHECK (length(memo) <= 280),
      reference jsonb NOT NULL DEFAULT '{}',
+     reverses uuid REFERENCES wallet.transfers CHECK ((kind = 'reversal') = (reverses IS NOT NULL)),
      created_at timestamptz NOT NULL,
      seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE
    )`,
@@ -45,6 +46,9 @@ const tables = [
      balance_after bigint NOT NULL,
      PRIMARY KEY (account_id, created_at, seq)
    )`,
+  `CREATE INDEX transfers_reversals ON wallet.transfers (reverses) WHERE reverses IS NOT NULL`,
+  // The money acts of administrators, newest first: the ledger is its own audit log.
+  `CREATE INDEX transfers_administered ON wallet.transfers (seq DESC) WHERE kind IN ('adjustment', 'reversal')`,
   `CREATE INDEX entries_transfer ON wallet.entries (transfer_id)`,
   `CREATE TABLE wallet.holds (
      id uuid PRIMARY KEY,
@@ -60,6 +64,7 @@ const tables = [
      CHECK ((status = 'captured') = (captured = amount) OR status IN ('voided', 'expired'))
    )`,
   `CREATE INDEX holds_open ON wallet.holds (account_id) WHERE status = 'open'`,
+  `CREATE INDEX holds_ended ON wallet.holds (account_id, updated_at) WHERE status <> 'open'`,
   `CREATE INDEX holds_expiring ON wallet.holds (expires_at) WHERE status = 'open' AND expires_at IS NOT NULL`
 ]
 

@@ -57,5 +57,5 @@ export const chain = statements([
   `REVOKE CREATE ON SCHEMA wallet FROM midnight_ledger`,
   `REVOKE ALL ON FUNCTION wallet.leaf(wallet.transfers), wallet.chain_next(integer) FROM PUBLIC`,
   `GRANT SELECT ON wallet.chain TO midnight_wallet`,
-  `GRANT EXECUTE ON FUNCTION wallet.chain_next(integer) TO midnight_wallet`
+  `GRANT EXECUTE ON FUNCTION wallet.chain_next(integer), wallet.leaf(wallet.transfers) TO midnight_wallet`
 ])

@@ -6,8 +6,8 @@ import { queueTables } from "./0003_queues.ts"
 import { identity } from "./0004_identity.ts"
 import { payments } from "./0005_payments.ts"
 import { video } from "./0006_video.ts"
-import { chain } from "./0008_chain.ts"
 import { rewards } from "./0007_rewards.ts"
+import { chain } from "./0008_chain.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
 export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>> = {

@@ -106,6 +106,14 @@ export const Wallet = Schema.Struct({
   available: SignedAmount
 }).annotate({ identifier: "Wallet" })
 
+export const WalletBalance = Schema.Struct({
+  currency: Currency,
+  balance: SignedAmount,
+  held: SignedAmount,
+  available: SignedAmount,
+  at: Schema.DateTimeUtcFromString
+}).annotate({ identifier: "WalletBalance" })
+
 export const Entry = Schema.Struct({
   id: EntryId,
   transferId: TransferId,
@@ -141,7 +149,7 @@ export class InsufficientFunds extends Problem<InsufficientFunds>()("Insufficien
   type: "/problems/insufficient-funds",
   status: 422,
   title: "The account does not hold enough"
-}, { code: Schema.tag("InsufficientFunds"), available: SignedAmount, currency: Currency }) {}
+}, { code: Schema.tag("InsufficientFunds"), available: SignedAmount, currency: Schema.optionalKey(Currency) }) {}
 
 /** A permanent key was posted before with other content: a fault of the caller's code, or a key used for two things. */
 export class PostingConflict extends Problem<PostingConflict>()("PostingConflict", {

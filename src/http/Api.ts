@@ -1,4 +1,5 @@
 import { HttpApi, OpenApi } from "effect/http-api"
+import { AdminApi } from "./AdminApi.ts"
 import { IdentityApi } from "./IdentityApi.ts"
 import { completeDocument } from "./OpenApiDocument.ts"
 import { PaymentsApi, WebhooksApi } from "./PaymentsApi.ts"
@@ -15,6 +16,7 @@ export class Api extends HttpApi.make("midnight")
   .add(WebhooksApi)
   .add(RewardsApi)
   .add(VideoApi)
+  .add(AdminApi)
   .add(SystemApi)
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })
   .annotateMerge(OpenApi.annotations({

@@ -1,6 +1,7 @@
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "effect/http-api"
 import { TransferId } from "../domain/Ids.ts"
+import { RangeReversed } from "../domain/LedgerAdmin.ts"
 import { Currency, UnsupportedCurrency } from "../domain/Money.ts"
 import { IdempotencyKeyReused } from "../domain/MoneyRequest.ts"
 import { pageOf, pageQuery } from "../domain/Page.ts"
@@ -13,7 +14,8 @@ import {
   Transfer,
   TransferKind,
   TransferRequest,
-  Wallet
+  Wallet,
+  WalletBalance
 } from "../domain/Wallet.ts"
 import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
@@ -34,7 +36,23 @@ const transactions = HttpApiEndpoint.get("transactions", "/api/wallet/transactio
     to: Schema.optionalKey(Schema.DateTimeUtcFromString)
   },
   success: pageOf(Entry),
-  error: [InvalidRequest, Unavailable]
+  error: [InvalidRequest, RangeReversed, Unavailable]
+})
+
+const balance = HttpApiEndpoint.get("balance", "/api/wallet/balance", {
+  query: { currency: Currency, at: Schema.optionalKey(Schema.DateTimeUtcFromString) },
+  success: WalletBalance,
+  error: Unavailable
+})
+
+const statement = HttpApiEndpoint.get("statement", "/api/wallet/statement", {
+  query: {
+    currency: Currency,
+    from: Schema.optionalKey(Schema.DateTimeUtcFromString),
+    to: Schema.optionalKey(Schema.DateTimeUtcFromString)
+  },
+  success: HttpApiSchema.StreamUint8Array({ contentType: "text/csv" }),
+  error: [RangeReversed, Unavailable]
 })
 
 const transfer = HttpApiEndpoint.get("transfer", "/api/wallet/transfers/:id", {
@@ -61,7 +79,7 @@ const send = HttpApiEndpoint.post("send", "/api/wallet/transfers", {
   .middleware(Idempotency)
 
 export class WalletApi extends HttpApiGroup.make("wallet")
-  .add(list, transactions, transfer, send)
+  .add(list, balance, transactions, statement, transfer, send)
   .middleware(Admission)
   .middleware(RateLimit)
   .middleware(Authorization)

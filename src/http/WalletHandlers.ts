@@ -1,10 +1,32 @@
-import { Effect, Option } from "effect"
+import { DateTime, Effect, Option, Stream } from "effect"
+import { Csv } from "effect/encoding"
 import { HttpApiBuilder } from "effect/http-api"
 import { Amount } from "../domain/Money.ts"
 import { defaultLimit } from "../domain/Page.ts"
 import { CurrentUser } from "../domain/Principal.ts"
+import type { EntryRow } from "../services/LedgerHistoryStore.ts"
 import { Wallets } from "../services/Wallets.ts"
 import { Api } from "./Api.ts"
+
+const columns = ["createdAt", "kind", "amount", "currency", "balanceAfter", "memo", "transferId", "id"] as const
+
+// A spreadsheet takes a cell that begins like this for a formula, and a memo is what another member wrote.
+const harmless = (text: string) => /^[=+\-@\t\r]/.test(text) ? `'${text}` : text
+
+const csv = <E>(entries: Stream.Stream<EntryRow, E>) =>
+  entries.pipe(
+    Stream.map((entry) => ({
+      createdAt: DateTime.formatIso(entry.createdAt),
+      kind: entry.kind,
+      amount: String(entry.amount),
+      currency: entry.currency,
+      balanceAfter: String(entry.balanceAfter),
+      memo: harmless(Option.getOrElse(entry.memo, () => "")),
+      transferId: entry.transferId,
+      id: entry.id
+    })),
+    Stream.pipeThroughChannel(Csv.encode({ columns, headers: true }))
+  )
 
 export const WalletHandlers = HttpApiBuilder.group(
   Api,
@@ -15,6 +37,20 @@ export const WalletHandlers = HttpApiBuilder.group(
       list: Effect.fnUntraced(function*() {
         const rows = yield* wallets.list((yield* CurrentUser).userId)
         return { wallets: rows.map((row) => ({ ...row, available: row.balance - row.held })) }
+      }),
+      balance: Effect.fnUntraced(function*({ query }) {
+        const { userId } = yield* CurrentUser
+        const stood = yield* wallets.balance(userId, query.currency, Option.fromUndefinedOr(query.at))
+        return { ...stood, currency: query.currency, available: stood.balance - stood.held }
+      }),
+      statement: Effect.fnUntraced(function*({ query }) {
+        const entries = yield* wallets.statement({
+          userId: (yield* CurrentUser).userId,
+          currency: query.currency,
+          from: Option.fromUndefinedOr(query.from),
+          to: Option.fromUndefinedOr(query.to)
+        })
+        return csv(entries)
       }),
       transactions: Effect.fnUntraced(function*({ query }) {
         const page = yield* wallets.entries({

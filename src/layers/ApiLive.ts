@@ -1,6 +1,8 @@
 import { NodeCrypto } from "@effect/platform-node"
 import { Effect, Layer } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
+import { PrometheusMetrics } from "effect/observability"
+import { AdminHandlers } from "../http/AdminHandlers.ts"
 import { Api } from "../http/Api.ts"
 import { IdentityHandlers } from "../http/IdentityHandlers.ts"
 import { AdmissionLive } from "../http/middleware/AdmissionLive.ts"
@@ -47,13 +49,15 @@ const Handlers = Layer.mergeAll(
   WebhooksHandlers,
   RewardsHandlers,
   VideoHandlers,
+  AdminHandlers,
   SystemHandlers
 )
 
 /** Every route of the API. */
-export const ApiRoutes = Layer.merge(
+export const ApiRoutes = Layer.mergeAll(
   HttpApiBuilder.layer(Api).pipe(Layer.provide(Handlers), Layer.provide(Perimeter), Layer.provide(LimitsLive)),
-  DocumentationRoutes
+  DocumentationRoutes,
+  PrometheusMetrics.layerHttp()
 )
 
 const webhookBytes = 1024 * 1024

@@ -1,7 +1,10 @@
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Metric } from "effect"
 import { withDatabase } from "../services/Database.ts"
 import { Health } from "../services/Health.ts"
 import { Ledger } from "../services/Ledger.ts"
+import { LedgerAdmin } from "../services/LedgerAdmin.ts"
+import { LedgerAudit } from "../services/LedgerAudit.ts"
+import { LedgerHistoryStore } from "../services/LedgerHistoryStore.ts"
 import { LedgerStore } from "../services/LedgerStore.ts"
 import { LedgerWriter } from "../services/LedgerWriter.ts"
 import { Wallets } from "../services/Wallets.ts"
@@ -33,6 +36,22 @@ const probe = Effect.gen(function*() {
   return yield* every("500 millis", round)
 })
 
+const brokenInvariants = Metric.gauge("midnight.ledger.broken_invariants", {
+  description: "Invariants of the ledger that the last audit found broken; 0 is well"
+})
+
+// The whole ledger is read for it, so it is not done often; `npm run audit` and the admin route answer at once.
+const auditing = Effect.flatMap(LedgerAudit, (audit) =>
+  every(
+    "15 minutes",
+    Effect.ignore(Effect.gen(function*() {
+      const { findings } = yield* audit.report
+      const broken = findings.filter((finding) => finding.broken.length > 0)
+      yield* Metric.update(brokenInvariants, broken.length)
+      if (broken.length > 0) yield* Effect.logError("the audit found broken invariants", broken)
+    }))
+  ))
+
 /** The wallet bulkhead: the ledger with its one writer, and what members do with their wallets. */
 export const WalletLive = Layer.unwrap(
   Effect.gen(function*() {
@@ -41,14 +60,19 @@ export const WalletLive = Layer.unwrap(
       supervised("wallet", "writer", Effect.flatMap(LedgerWriter, (writer) => writer.run)),
       supervised("wallet", "expiry", expiry),
       supervised("wallet", "chain", chaining),
-      supervised("wallet", "probe", probe)
+      supervised("wallet", "probe", probe),
+      supervised("wallet", "audit", auditing)
     )
     return background.pipe(
-      Layer.provideMerge(Wallets.layer(currencies)),
+      Layer.provideMerge(Layer.merge(Wallets.layer(currencies), LedgerAdmin.layer)),
       Layer.provideMerge(Ledger.layer),
       Layer.provideMerge(LedgerWriter.layer),
       // The pool is provided, not merged: no other bulkhead can come by its connections.
-      Layer.provideMerge(LedgerStore.layer.pipe(Layer.provide(pool("wallet"))))
+      Layer.provideMerge(
+        Layer.mergeAll(LedgerStore.layer, LedgerHistoryStore.layer, LedgerAudit.layer).pipe(
+          Layer.provide(pool("wallet"))
+        )
+      )
     )
   })
 )

@@ -1,7 +1,8 @@
 import { Context, Effect, Layer, Option } from "effect"
 import { HoldId, TransferId } from "../domain/Ids.ts"
+import { ReversalExceeded } from "../domain/LedgerAdmin.ts"
 import type { Amount, Currency } from "../domain/Money.ts"
-import type { Unavailable } from "../domain/Problem.ts"
+import { NotFound, type Unavailable } from "../domain/Problem.ts"
 import {
   type Account,
   BalanceLimit,
@@ -45,6 +46,14 @@ export class Ledger extends Context.Service<Ledger, {
   }): Effect.Effect<PostedTransfer, PostError | HoldClosed | HoldExceeded>
   /** Releases what is left of a hold. Voiding a voided hold succeeds; a captured one fails with HoldClosed. */
   void(hold: string): Effect.Effect<void, HoldClosed | Unavailable>
+  /** Gives a transfer back, in whole or in part; never more, over all its reversals, than it moved. */
+  reverse(reversal: {
+    readonly key: string
+    readonly digest: string
+    readonly transfer: TransferId
+    readonly amount: Option.Option<Amount>
+    readonly reference: Readonly<Record<string, string>>
+  }): Effect.Effect<PostedTransfer, PostError | NotFound | ReversalExceeded>
   /** What an account holds: zero for one that was never credited. */
   balance(account: Account, currency: Currency): Effect.Effect<
     { readonly balance: bigint; readonly held: bigint; readonly available: bigint },
@@ -122,6 +131,24 @@ export class Ledger extends Context.Service<Ledger, {
         return { ...(yield* accepted(outcome, request.currency)), id: TransferId.make(idOf(outcome)) }
       })
 
+      const reverse = Effect.fn("Ledger.reverse")(function*(request: Parameters<Ledger["Service"]["reverse"]>[0]) {
+        yield* Effect.annotateCurrentSpan({ "midnight.posting.key": request.key, "midnight.posting.kind": "reversal" })
+        const outcome = yield* writer.submit({
+          ...request,
+          op: "reverse",
+          amount: Option.getOrNull(Option.map(request.amount, String)),
+          memo: null
+        })
+        if (outcome.outcome === "transfer_unknown") return yield* new NotFound({ detail: "There is no such transfer." })
+        if (outcome.outcome === "reversal_exceeded") {
+          return yield* new ReversalExceeded({
+            detail: `${outcome.available} minor units are left to reverse.`,
+            available: BigInt(outcome.available)
+          })
+        }
+        return { ...(yield* accepted(outcome)), id: TransferId.make(idOf(outcome)) }
+      })
+
       const voidHold = Effect.fn("Ledger.void")(function*(hold: string) {
         yield* holdIsOpen(yield* writer.submit({ op: "void", hold }))
       })
@@ -143,7 +170,7 @@ export class Ledger extends Context.Service<Ledger, {
         }
       )
 
-      return Ledger.of({ post, authorise, capture, void: voidHold, balance, balances })
+      return Ledger.of({ post, authorise, capture, reverse, void: voidHold, balance, balances })
     })
   )
 }
@@ -160,7 +187,7 @@ const holdIsOpen = (outcome: Outcome): Effect.Effect<void, HoldClosed> =>
     : Effect.void
 
 /** The outcomes that every posting shares. What the caller's own code must have prevented is a defect. */
-const accepted = Effect.fnUntraced(function*(outcome: Outcome, currency: Currency) {
+const accepted = Effect.fnUntraced(function*(outcome: Outcome, currency?: Currency) {
   switch (outcome.outcome) {
     case "posted":
       return { replayed: false, at: outcome.at }
@@ -168,9 +195,9 @@ const accepted = Effect.fnUntraced(function*(outcome: Outcome, currency: Currenc
       return { replayed: true, at: outcome.at }
     case "insufficient_funds":
       return yield* new InsufficientFunds({
-        detail: `Available: ${outcome.available} minor units of ${currency}.`,
+        detail: `Available: ${outcome.available} minor units.`,
         available: BigInt(outcome.available),
-        currency
+        ...(currency === undefined ? {} : { currency })
       })
     case "key_reused":
       return yield* new PostingConflict({})

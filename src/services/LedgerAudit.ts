@@ -1,6 +1,7 @@
 import { Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
+import { Unavailable } from "../domain/Problem.ts"
 
 export interface Finding {
   readonly invariant: string
@@ -104,12 +105,15 @@ const invariants = [
 /** Checks the books. Reads everything in one snapshot, so a busy ledger is judged as it stood at one instant. */
 export class LedgerAudit extends Context.Service<LedgerAudit, {
   readonly run: Effect.Effect<AuditReport, SqlError>
+  /** The same for a caller that knows no SQL; a busy or large ledger may take minutes. */
+  readonly report: Effect.Effect<AuditReport, Unavailable>
 }>()("midnight/services/wallet/LedgerAudit") {
   static readonly layer = Layer.effect(
     LedgerAudit,
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const run = Effect.fn("LedgerAudit.run")(function*() {
+        yield* sql`SET LOCAL statement_timeout = '10min'`
         yield* sql`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`
         const [size] = yield* sql<{ readonly accounts: number; readonly transfers: number; readonly entries: number }>`
           SELECT (SELECT count(*)::int FROM wallet.accounts) AS accounts,
@@ -128,7 +132,11 @@ export class LedgerAudit extends Context.Service<LedgerAudit, {
         const unchained = rest?.unchained ?? 0
         return { accounts: 0, transfers: 0, entries: 0, ...size, head: head ?? null, unchained, findings }
       }, sql.withTransaction)
-      return LedgerAudit.of({ run: run() })
+      const away = new Unavailable({ detail: "The database did not answer.", retry_after: 5 })
+      return LedgerAudit.of({
+        run: run(),
+        report: Effect.catch(run(), (error) => error.isRetryable ? Effect.fail(away) : Effect.die(error))
+      })
     })
   )
 }

@@ -1,7 +1,7 @@
-import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
+import { Context, Effect, Layer, type Option, Schema } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
-import { EntryId, TransferId, UserId, WalletId } from "../domain/Ids.ts"
+import { TransferId, UserId, WalletId } from "../domain/Ids.ts"
 import { Currency } from "../domain/Money.ts"
 import { type Account, TransferKind } from "../domain/Wallet.ts"
 import { decoded } from "./Database.ts"
@@ -34,13 +34,27 @@ export type LedgerCommand =
     readonly to: Account
   }
   | { readonly op: "void"; readonly hold: string }
+  | {
+    readonly op: "reverse"
+    readonly key: string
+    readonly digest: string
+    readonly transfer: TransferId
+    readonly amount: string | null
+    readonly memo: string | null
+    readonly reference: Readonly<Record<string, string>>
+  }
 
 /** The ledger's answer to one command of a batch. */
 export const Outcome = Schema.Union([
   Schema.Struct({ outcome: Schema.Literals(["posted", "replayed"]), id: Schema.String, at: Schema.String }),
-  Schema.Struct({ outcome: Schema.Literals(["insufficient_funds", "hold_exceeded"]), available: Schema.Int }),
+  Schema.Struct({
+    outcome: Schema.Literals(["insufficient_funds", "hold_exceeded", "reversal_exceeded"]),
+    available: Schema.Int
+  }),
   Schema.Struct({ outcome: Schema.Literal("hold_closed"), status: Schema.String }),
-  Schema.Struct({ outcome: Schema.Literals(["key_reused", "hold_unknown", "unbalanced", "balance_limit"]) })
+  Schema.Struct({
+    outcome: Schema.Literals(["key_reused", "hold_unknown", "transfer_unknown", "unbalanced", "balance_limit"])
+  })
 ])
 export type Outcome = typeof Outcome.Type
 
@@ -51,20 +65,6 @@ const WalletRow = Schema.Struct({
   held: Schema.BigInt
 })
 export type WalletRow = typeof WalletRow.Type
-
-const EntryRow = Schema.Struct({
-  id: EntryId,
-  seq: Schema.BigInt,
-  position: Schema.String,
-  transferId: TransferId,
-  kind: TransferKind,
-  amount: Schema.BigInt,
-  currency: Currency,
-  balanceAfter: Schema.BigInt,
-  memo: Schema.OptionFromNullOr(Schema.String),
-  createdAt: Schema.DateTimeUtcFromDate
-})
-export type EntryRow = typeof EntryRow.Type
 
 const TransferRow = Schema.Struct({
   id: TransferId,
@@ -77,17 +77,6 @@ const TransferRow = Schema.Struct({
   createdAt: Schema.DateTimeUtcFromDate
 })
 export type TransferRow = typeof TransferRow.Type
-
-/** Which entries of a user to list: newest first, older than `before` (an entry's position), at most `limit`. */
-export interface EntryFilter {
-  readonly userId: UserId
-  readonly currency: Option.Option<Currency>
-  readonly kind: Option.Option<TransferKind>
-  readonly from: Option.Option<DateTime.Utc>
-  readonly to: Option.Option<DateTime.Utc>
-  readonly before: Option.Option<{ readonly at: string; readonly seq: string }>
-  readonly limit: number
-}
 
 /** Either every command was posted, and these are their ids, or each has an outcome of its own. */
 const Answer = Schema.Union([
@@ -109,7 +98,6 @@ export class LedgerStore extends Context.Service<LedgerStore, {
     kind: Account["kind"],
     owners: ReadonlyArray<string>
   ): Effect.Effect<ReadonlyArray<WalletRow & { readonly owner: string }>, SqlError>
-  entries(filter: EntryFilter): Effect.Effect<ReadonlyArray<EntryRow>, SqlError>
   transfer(id: TransferId): Effect.Effect<Option.Option<TransferRow>, SqlError>
 }>()("midnight/services/wallet/LedgerStore") {
   static readonly layer = Layer.effect(
@@ -151,43 +139,6 @@ export class LedgerStore extends Context.Service<LedgerStore, {
           WHERE kind = ${a.kind} AND ${sql.in("owner", a.owners)}`
       })
 
-      const entryRows = SqlSchema.findAll({
-        Request: Schema.Struct({
-          userId: UserId,
-          currency: Schema.NullOr(Currency),
-          kind: Schema.NullOr(TransferKind),
-          from: Schema.NullOr(Schema.String),
-          to: Schema.NullOr(Schema.String),
-          beforeAt: Schema.NullOr(Schema.String),
-          beforeSeq: Schema.NullOr(Schema.String),
-          limit: Schema.Int
-        }),
-        Result: EntryRow,
-        // One bounded index scan per wallet of the user, merged: a single scan over all entries of several accounts would
-        // have to sort them.
-        execute: (f) =>
-          sql`
-          SELECT e.id, e.seq, to_char(e.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.USOF') AS position,
-                 e.transfer_id AS "transferId", t.kind, e.amount, e.currency::text AS currency,
-                 e.balance_after AS "balanceAfter", t.memo, e.created_at AS "createdAt"
-          FROM wallet.accounts a
-          CROSS JOIN LATERAL (
-            SELECT x.*, a.currency FROM wallet.entries x
-            WHERE x.account_id = a.id
-              AND (${f.from}::timestamptz IS NULL OR x.created_at >= ${f.from}::timestamptz)
-              AND (${f.to}::timestamptz IS NULL OR x.created_at < ${f.to}::timestamptz)
-              AND (${f.beforeAt}::timestamptz IS NULL
-                   OR (x.created_at, x.seq) < (${f.beforeAt}::timestamptz, ${f.beforeSeq}::bigint))
-              AND (${f.kind}::text IS NULL
-                   OR (SELECT k.kind FROM wallet.transfers k WHERE k.id = x.transfer_id) = ${f.kind}::text)
-            ORDER BY x.created_at DESC, x.seq DESC LIMIT ${f.limit}
-          ) e
-          JOIN wallet.transfers t ON t.id = e.transfer_id
-          WHERE a.kind = 'wallet' AND a.owner = ${f.userId}
-            AND (${f.currency}::text IS NULL OR a.currency = ${f.currency}::text)
-          ORDER BY e.created_at DESC, e.seq DESC LIMIT ${f.limit}`
-      })
-
       const transfer = SqlSchema.findOneOption({
         Request: TransferId,
         Result: TransferRow,
@@ -203,8 +154,6 @@ export class LedgerStore extends Context.Service<LedgerStore, {
           WHERE t.id = ${id}`
       })
 
-      const text = (at: Option.Option<DateTime.Utc>) => Option.getOrNull(Option.map(at, DateTime.formatIso))
-
       return LedgerStore.of({
         post,
         expireHolds,
@@ -212,17 +161,6 @@ export class LedgerStore extends Context.Service<LedgerStore, {
         chain,
         wallets: (owner) => decoded(wallets(owner)),
         accounts: (kind, owners) => decoded(accounts({ kind, owners })),
-        entries: (f) =>
-          decoded(entryRows({
-            userId: f.userId,
-            currency: Option.getOrNull(f.currency),
-            kind: Option.getOrNull(f.kind),
-            from: text(f.from),
-            to: text(f.to),
-            beforeAt: Option.getOrNull(Option.map(f.before, (p) => p.at)),
-            beforeSeq: Option.getOrNull(Option.map(f.before, (p) => p.seq)),
-            limit: f.limit
-          })),
         transfer: (id) => decoded(transfer(id))
       })
     })

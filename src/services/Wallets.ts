@@ -1,5 +1,6 @@
-import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
+import { Context, DateTime, Effect, Layer, Option, Schema, Stream } from "effect"
 import type { TransferId, UserId } from "../domain/Ids.ts"
+import { RangeReversed } from "../domain/LedgerAdmin.ts"
 import { Amount, type Currency, UnsupportedCurrency } from "../domain/Money.ts"
 import { IdempotencyKeyReused, MoneyRequest } from "../domain/MoneyRequest.ts"
 import { cursorOf, cut } from "../domain/Page.ts"
@@ -15,7 +16,8 @@ import {
 } from "../domain/Wallet.ts"
 import { withDatabase } from "./Database.ts"
 import { Ledger, type PostError } from "./Ledger.ts"
-import { type EntryRow, LedgerStore, type TransferRow, type WalletRow } from "./LedgerStore.ts"
+import { type EntryRow, LedgerHistoryStore } from "./LedgerHistoryStore.ts"
+import { LedgerStore, type TransferRow, type WalletRow } from "./LedgerStore.ts"
 import { Users } from "./Users.ts"
 
 type TransferError =
@@ -40,8 +42,20 @@ export class Wallets extends Context.Service<Wallets, {
     readonly limit: number
   }): Effect.Effect<
     { readonly items: ReadonlyArray<EntryRow>; readonly nextCursor: string | null },
-    InvalidRequest | Unavailable
+    InvalidRequest | RangeReversed | Unavailable
   >
+  /** The wallet as it stood at an instant; now, when none is given. */
+  balance(owner: UserId, currency: Currency, at: Option.Option<DateTime.Utc>): Effect.Effect<
+    { readonly balance: bigint; readonly held: bigint; readonly at: DateTime.Utc },
+    Unavailable
+  >
+  /** Every entry of a wallet in a range, newest first, read page by page as it is consumed: no connection waits for a slow reader. */
+  statement(query: {
+    readonly userId: UserId
+    readonly currency: Currency
+    readonly from: Option.Option<DateTime.Utc>
+    readonly to: Option.Option<DateTime.Utc>
+  }): Effect.Effect<Stream.Stream<EntryRow, Unavailable>, RangeReversed>
   /** Sends money to another member, by id or by e-mail. An unknown recipient is NotFound. */
   transfer(
     request: TransferRequest
@@ -55,13 +69,15 @@ export class Wallets extends Context.Service<Wallets, {
       Effect.gen(function*() {
         const ledger = yield* Ledger
         const store = yield* LedgerStore
+        const history = yield* LedgerHistoryStore
         const users = yield* Users
 
         const list = Effect.fn("Wallets.list")((owner: UserId) => withDatabase(store.wallets(owner)))
 
         const entries = Effect.fn("Wallets.entries")(function*(query: Parameters<Wallets["Service"]["entries"]>[0]) {
+          yield* inOrder(query)
           const after = yield* position.decode(query.cursor)
-          const rows = yield* withDatabase(store.entries({
+          const rows = yield* withDatabase(history.entries({
             ...query,
             before: Option.map(after, ({ at, seq }) => ({ at, seq: String(seq) })),
             limit: query.limit + 1
@@ -75,6 +91,39 @@ export class Wallets extends Context.Service<Wallets, {
           }
           const found = yield* users.findByEmail(request.toEmail)
           return Option.isSome(found) ? found.value : yield* unknownRecipient
+        })
+
+        const balance = Effect.fn("Wallets.balance")(
+          function*(owner: UserId, currency: Currency, at: Option.Option<DateTime.Utc>) {
+            const now = yield* DateTime.now
+            const instant = Option.getOrElse(at, () => now)
+            return { ...(yield* withDatabase(history.standing(owner, currency, instant))), at: instant }
+          }
+        )
+
+        const statement = Effect.fnUntraced(function*(query: Parameters<Wallets["Service"]["statement"]>[0]) {
+          yield* inOrder(query)
+          type Before = Option.Option<{ readonly at: string; readonly seq: string }>
+          const start: Before = Option.none()
+          return Stream.paginate(start, (before) =>
+            Effect.map(
+              withDatabase(history.entries({
+                userId: query.userId,
+                currency: Option.some(query.currency),
+                kind: Option.none(),
+                from: query.from,
+                to: query.to,
+                before,
+                limit: statementPage
+              })),
+              (rows) => {
+                const last = rows.at(-1)
+                const next: Option.Option<Before> = last === undefined || rows.length < statementPage
+                  ? Option.none()
+                  : Option.some(Option.some({ at: last.position, seq: String(last.seq) }))
+                return [rows, next] as const
+              }
+            ))
         })
 
         const find = Effect.fn("Wallets.find")(function*(id: TransferId, viewer: UserId) {
@@ -124,9 +173,19 @@ export class Wallets extends Context.Service<Wallets, {
           }
         })
 
-        return Wallets.of({ list, entries, transfer, find })
+        return Wallets.of({ list, entries, balance, statement, transfer, find })
       })
     )
 }
+
+const statementPage = 1_000
+
+const inOrder = ({ from, to }: {
+  readonly from: Option.Option<DateTime.Utc>
+  readonly to: Option.Option<DateTime.Utc>
+}): Effect.Effect<void, RangeReversed> =>
+  Option.isSome(from) && Option.isSome(to) && DateTime.isGreaterThanOrEqualTo(from.value, to.value)
+    ? Effect.fail(new RangeReversed({ detail: "`from` must be before `to`." }))
+    : Effect.void
 
 const unknownRecipient = new NotFound({ detail: "There is no such recipient." })
