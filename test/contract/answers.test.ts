@@ -219,4 +219,12 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("every answe
       assert.deepInclude(json, { openapi: "3.1.0" })
       assert.include(JSON.stringify(json), "\"Idempotency-Key\"")
     }))
+
+  it.effect("that the document lets a route give is explained under its type", () =>
+    Effect.gen(function*() {
+      const { text } = yield* send({ method: "GET", path: "/openapi.json" })
+      const types = new Set([...text.matchAll(/"\/problems\/[a-z-]+"/g)].map(([type]) => type.slice(1, -1)))
+      assert.isAtLeast(types.size, 30)
+      for (const type of types) assert.strictEqual((yield* send({ method: "GET", path: type })).status, 200, type)
+    }))
 })

@@ -1,7 +1,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Predicate } from "effect"
 import { randomUUID } from "node:crypto"
-import { type Answer, type Call, countOf, send } from "../layers/ApiTest.ts"
+import { type Answer, type Call, countOf, give, type Member, register, send } from "../layers/ApiTest.ts"
 import { contracts } from "./AllContracts.ts"
 import { Cast, Ground } from "./RouteContract.ts"
 
@@ -24,6 +24,11 @@ const withBody = (part: object) => (call: Call): Call => ({
   ...call,
   body: { ...(Predicate.isObject(call.body) ? call.body : {}), ...part }
 })
+
+const transfer = (from: Member, body: unknown) =>
+  Effect.suspend(() =>
+    send({ method: "POST", path: "/api/wallet/transfers", key: randomUUID(), token: from.token, body })
+  )
 
 const amountsThatAreNone = ["0", "-1", "0.1", "1e400", "-1e400", "9007199254740993", "1000000000001", "\"5\"", "null"]
 
@@ -106,6 +111,36 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("routes that
       })
       assert.deepStrictEqual([ofAlice.status, ofBob.status, elsewhere.status], [201, 201, 201])
       assert.notStrictEqual(ofAlice.json["id"], ofBob.json["id"])
+    }))
+
+  it.effect("lets exactly ten of twenty debits of 10 out of 100 succeed at once", () =>
+    Effect.gen(function*() {
+      const { bob } = yield* Cast
+      const poor = yield* register()
+      yield* give(poor.id, 100)
+      const body = { toUserId: bob.id, amount: 10, currency: "NGN" }
+      const debits = Array.from({ length: 20 }, () => transfer(poor, body))
+      const answers = yield* Effect.all(debits, { concurrency: "unbounded" })
+      const refused = answers.filter(({ status }) => status !== 201)
+      assert.strictEqual(refused.length, 10)
+      for (const answer of refused) {
+        isProblem(answer, 422, "InsufficientFunds")
+        assert.deepInclude(answer.json, { available: 0, currency: "NGN" })
+      }
+    }))
+
+  it.effect("moves money both ways between two wallets at once without a refusal, and none is made or lost", () =>
+    Effect.gen(function*() {
+      const [one, two] = yield* Effect.all([register(), register()])
+      for (const { id } of [one, two]) yield* give(id, 1_000)
+      const both = [[one, two], [two, one]] as const
+      const transfers = Array.from({ length: 32 }, (_, at) => both[at % 2] ?? both[0])
+        .map(([from, to], at) => transfer(from, { toUserId: to.id, amount: at + 1, currency: "NGN" }))
+      const answers = yield* Effect.all(transfers, { concurrency: "unbounded" })
+      assert.deepStrictEqual(answers.filter(({ status }) => status !== 201), [])
+      // The first sent 1 + 3 + … + 31 and was sent 2 + 4 + … + 32.
+      const wallets = yield* send({ method: "GET", path: "/api/wallet", token: one.token })
+      assert.include(wallets.text, "\"balance\":1016,")
     }))
 
   for (
