@@ -4,8 +4,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import { Amount } from "../domain/Money.ts"
 import { defaultLimit } from "../domain/Page.ts"
 import { CurrentUser } from "../domain/Principal.ts"
-import type { EntryRow } from "../services/LedgerHistoryStore.ts"
-import { Wallets } from "../services/Wallets.ts"
+import { type StatementEntry, Wallets } from "../services/Wallets.ts"
 import { Api } from "./Api.ts"
 
 const columns = ["createdAt", "kind", "amount", "currency", "balanceAfter", "memo", "transferId", "id"] as const
@@ -13,7 +12,7 @@ const columns = ["createdAt", "kind", "amount", "currency", "balanceAfter", "mem
 // A spreadsheet takes a cell that begins like this for a formula, and a memo is what another member wrote.
 const harmless = (text: string) => /^[=+\-@\t\r]/.test(text) ? `'${text}` : text
 
-const csv = <E>(entries: Stream.Stream<EntryRow, E>) =>
+const csv = <E>(entries: Stream.Stream<StatementEntry, E>) =>
   entries.pipe(
     Stream.map((entry) => ({
       createdAt: DateTime.formatIso(entry.createdAt),

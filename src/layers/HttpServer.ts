@@ -1,4 +1,4 @@
-import { NodeHttpServer } from "@effect/platform-node"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Duration, Effect, Layer, Schema } from "effect"
 import { HttpMiddleware, HttpRouter, HttpServer, type HttpServerError, type HttpServerRequest } from "effect/http"
 import { createServer, type Server } from "node:http"

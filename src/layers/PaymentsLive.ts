@@ -1,4 +1,5 @@
-import { NodeCrypto, NodeHttpClient } from "@effect/platform-node"
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Config, Effect, Layer, Option } from "effect"
 import { PaymentCommands, paymentCommands } from "../services/Commands.ts"
 import { type Gateway, Gateways } from "../services/Gateway.ts"
@@ -49,7 +50,7 @@ const work = Effect.gen(function*() {
 
 /** The payments bulkhead: providers, charges, webhooks in. Needs the ledger's public face and Health from outside. */
 export const PaymentsLive = Layer.suspend(() => {
-  const own = Layer.mergeAll(PaymentStore.layer, paymentCommands(), paymentsKeys()).pipe(
+  const own = Layer.mergeAll(PaymentStore.layer, paymentCommands("consumer"), paymentsKeys()).pipe(
     // The pool is provided, not merged: no other bulkhead can come by its connections.
     Layer.provide(pool("payments"))
   )

@@ -23,7 +23,7 @@ const sweep = Effect.flatMap(Rewards, (rewards) => every("30 seconds", rewards.s
 export const RewardsLive = Layer.unwrap(
   Effect.gen(function*() {
     const currencies = yield* Settings.currencies
-    const own = Layer.mergeAll(RewardStore.layer, settlementCommands(), rewardsKeys()).pipe(
+    const own = Layer.mergeAll(RewardStore.layer, settlementCommands("consumer"), rewardsKeys()).pipe(
       Layer.provide(pool("rewards"))
     )
     const background = Layer.merge(

@@ -1,4 +1,4 @@
-import { NodeCrypto } from "@effect/platform-node"
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { Config, Effect, Layer, Ref } from "effect"
 import { look, unwatched } from "../domain/Video.ts"
 import { verificationCommands } from "../services/Commands.ts"

@@ -54,7 +54,7 @@ export const VideoWorkerServices = Layer.suspend(() =>
     Layer.provide(spool),
     Layer.provide(uploadUrls),
     Layer.provideMerge(VerificationStore.layer),
-    Layer.provide(Layer.mergeAll(verificationCommands(), settlementCommands())),
+    Layer.provide(Layer.mergeAll(verificationCommands("consumer"), settlementCommands())),
     Layer.provide(pool("videoWorker"))
   )
 )

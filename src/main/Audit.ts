@@ -1,8 +1,9 @@
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Console, Effect, Layer } from "effect"
 import { Command, Flag } from "effect/cli"
 import { homeDatabase } from "../layers/HomeDatabase.ts"
 import { ownerPool } from "../layers/Pools.ts"
+import { runCommand } from "../layers/ProcessMain.ts"
 import { LedgerAudit } from "../services/LedgerAudit.ts"
 
 const json = Flag.Boolean("json").pipe(Flag.withDescription("Print the report as JSON"), Flag.withDefault(false))
@@ -44,8 +45,7 @@ const live = LedgerAudit.layer.pipe(
   Layer.provide(homeDatabase)
 )
 
-Command.run(audit, { version: "0.1.0" }).pipe(
-  Effect.provide(live),
-  Effect.provide(NodeServices.layer),
-  NodeRuntime.runMain
+runCommand(
+  "audit",
+  Command.run(audit, { version: "0.1.0" }).pipe(Effect.provide(live), Effect.provide(NodeServices.layer))
 )

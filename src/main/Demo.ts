@@ -1,4 +1,5 @@
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Fiber, Layer, Ref } from "effect"
 import { Command, Flag } from "effect/cli"
 import { mkdtemp, readFile, rm } from "node:fs/promises"

@@ -1,8 +1,8 @@
-import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect } from "effect"
 import * as Settings from "../layers/Config.ts"
 import { migrate, setRolePasswords } from "../layers/Migrations.ts"
 import { ownerPool } from "../layers/Pools.ts"
+import { runCommand } from "../layers/ProcessMain.ts"
 
 const program = Effect.gen(function*() {
   const secret = yield* Settings.rolesSecret
@@ -15,4 +15,4 @@ const program = Effect.gen(function*() {
   )
 })
 
-NodeRuntime.runMain(Effect.provide(program, ownerPool("midnight-migrate")))
+runCommand("migrate", Effect.provide(program, ownerPool("midnight-migrate")))

@@ -1,4 +1,3 @@
-import { NodeRuntime } from "@effect/platform-node"
 import { Effect, Layer, Redacted, Schema } from "effect"
 import { randomBytes } from "node:crypto"
 import { readFile, rename, writeFile } from "node:fs/promises"
@@ -7,6 +6,7 @@ import { Email } from "../domain/Identity.ts"
 import type { Role } from "../domain/Principal.ts"
 import * as Settings from "../layers/Config.ts"
 import { IdentityLive } from "../layers/IdentityLive.ts"
+import { runCommand } from "../layers/ProcessMain.ts"
 import { Health } from "../services/Health.ts"
 import { Identity } from "../services/Identity.ts"
 import { expect } from "./demo/Client.ts"
@@ -79,4 +79,4 @@ const seed = Effect.gen(function*() {
   })
 })
 
-NodeRuntime.runMain(Effect.provide(seed, IdentityLive.pipe(Layer.provide(Health.layer))))
+runCommand("seed", Effect.provide(seed, IdentityLive.pipe(Layer.provide(Health.layer))))

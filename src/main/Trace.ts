@@ -1,4 +1,5 @@
-import { NodeRuntime, NodeServices } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Config, Console, Effect, FileSystem, Logger, Path, Schema } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as SpanStore from "../layers/telemetry/SpanStore.ts"

@@ -53,8 +53,15 @@ export class SettlementCommands extends Context.Service<
 /** Attempts follow after 1 s, 2 s, 4 s … at most a minute apart. */
 const retrySchedule = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("1 minute")])
 
+/** Producers only add; the consumer also works the rows, and clears away what is long done. */
+type Side = "producer" | "consumer"
+
 // Polling costs one indexed query each; a lease of 12 s, renewed every 5 s, lets a survivor take over within 15 s.
-const queueOver = <S extends Schema.Codec<unknown, unknown>>(table: string, schema: S, maxAttempts: number) =>
+const queueOver = <S extends Schema.Codec<unknown, unknown>>(
+  table: string,
+  schema: S,
+  maxAttempts: number
+) =>
   Effect.gen(function*() {
     const store = yield* PersistedQueue.makeStoreSql({
       tableName: table,
@@ -62,16 +69,26 @@ const queueOver = <S extends Schema.Codec<unknown, unknown>>(table: string, sche
       lockRefreshInterval: Duration.seconds(5),
       lockExpiration: Duration.seconds(12)
     })
+    // What was done is kept for a week, as the memory of what was offered before; dead letters stay until somebody acts.
+    if (side === "consumer") {
+      yield* Effect.forkScoped(
+        store.cleanup({ timeToLive: Duration.days(7), failedTimeToLive: undefined }).pipe(
+          Effect.catch((error) => Effect.logWarning("finished commands could not be purged", error)),
+          Effect.repeat(Schedule.spaced("1 hour"))
+        )
+      )
+    }
     const factory = yield* Effect.provideService(PersistedQueue.makeFactory, PersistedQueue.PersistedQueueStore, store)
     return yield* factory.make({ name: table, schema, maxAttempts, retrySchedule })
   })
 
 // Factories, not constants: a layer is memoised by reference, and producer and consumer stand on different pools.
-export const paymentCommands = () => Layer.effect(PaymentCommands, queueOver("payment_commands", PaymentCommand, 20))
-export const verificationCommands = () =>
-  Layer.effect(VerificationCommands, queueOver("verification_commands", VerifyCommand, 3))
-export const settlementCommands = () =>
-  Layer.effect(SettlementCommands, queueOver("settlement_commands", SettleCommand, 20))
+export const paymentCommands = (side: Side = "producer") =>
+  Layer.effect(PaymentCommands, queueOver("payment_commands", PaymentCommand, 20, side))
+export const verificationCommands = (side: Side = "producer") =>
+  Layer.effect(VerificationCommands, queueOver("verification_commands", VerifyCommand, 3, side))
+export const settlementCommands = (side: Side = "producer") =>
+  Layer.effect(SettlementCommands, queueOver("settlement_commands", SettleCommand, 20, side))
 
 /** Runs a consumer's work in the trace and under the request id that its command came from. */
 export const continuing = (from: Commanded) => <A, E, R>(work: Effect.Effect<A, E, R>) =>

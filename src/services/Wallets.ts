@@ -29,6 +29,9 @@ type TransferError =
 
 const position = cursorOf(Schema.Struct({ at: Schema.String.check(Schema.isMaxLength(40)), seq: Schema.BigInt }))
 
+/** A line of a statement. */
+export type StatementEntry = EntryRow
+
 /** What members do with their wallets. */
 export class Wallets extends Context.Service<Wallets, {
   list(owner: UserId): Effect.Effect<ReadonlyArray<WalletRow>, Unavailable>

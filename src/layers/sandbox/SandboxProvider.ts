@@ -1,4 +1,4 @@
-import { NodeHttpClient } from "@effect/platform-node"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Effect, Layer, type Redacted } from "effect"
 import { join } from "node:path"
 import { ChargeBook } from "./ChargeBook.ts"
