@@ -60,7 +60,8 @@ type Side = "producer" | "consumer"
 const queueOver = <S extends Schema.Codec<unknown, unknown>>(
   table: string,
   schema: S,
-  maxAttempts: number
+  maxAttempts: number,
+  side: Side
 ) =>
   Effect.gen(function*() {
     const store = yield* PersistedQueue.makeStoreSql({
