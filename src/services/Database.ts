@@ -7,11 +7,16 @@ const retries = Schedule.exponential("100 millis").pipe(
   Schedule.upTo({ times: 2 })
 )
 
-// What a caller may expect to pass: the database is away, overloaded or ended a losing transaction. 57P01 and 53300 reach
-// us as connection and unknown errors that say they are not retryable; as the answer to a request they are the same.
+// SQLSTATEs of a database that starts, stops or has no place left: 57P01 to 57P05, 53300 and its class. The client takes
+// them for unknown errors that are not retryable; as the answer to a request they are what a lost connection is.
+const passingState = /^(57P0[1-5]|53...)$/
+
+const stateOf = (cause: unknown): string => Predicate.hasProperty(cause, "code") ? String(cause.code) : ""
+
+// What a caller may expect to pass: the database is away, overloaded or ended a losing transaction.
 const isTemporary = (error: SqlError.SqlError): boolean =>
   error.isRetryable || error.reason._tag === "ConnectionError" || error.reason._tag === "StatementTimeoutError"
-  || /57P0[1-3]|53300|too many connections|terminating connection/.test(String(error.reason.cause))
+  || passingState.test(stateOf(error.reason.cause))
 
 /**
  * The edge between a store's SqlError and a service's typed errors. `work` is one whole transaction: it is repeated at
@@ -34,7 +39,7 @@ export const withDatabase = <A, E, R>(
     Effect.flatMap(Option.match({ onNone: () => Effect.fail(away), onSome: Effect.succeed }))
   )
 
-const away = new Unavailable({ detail: "The database did not answer. Nothing was done; try again.", retry_after: 1 })
+const away = new Unavailable({ detail: "The database did not answer; try again.", retry_after: 1 })
 
 const isOurs = <E>(error: E | SqlError.SqlError): error is Exclude<E, SqlError.SqlError> => !isSqlError(error)
 
