@@ -1,0 +1,148 @@
+import { PgConnection } from "@effect/sql-pg"
+import { Effect, type Redacted, Schema } from "effect"
+import { join } from "node:path"
+
+/** A fault that the harness must find, put into the database of a run before its customers come. */
+export interface Mutant {
+  readonly says: string
+  /** How many servers it takes: a fault of locking needs somebody to compete with. */
+  readonly servers: number
+  /** What is killed in its run, and how often at least. */
+  readonly kills: "server" | "postgres" | "none"
+  readonly preload?: string
+  apply(database: Redacted.Redacted<string>, name: string): Effect.Effect<void>
+}
+
+type Edit = readonly [from: string | RegExp, to: string]
+
+/** A mutant that changes nothing would pass for one that was not caught: an edit that finds no place is an error. */
+const edited = (source: string, edits: ReadonlyArray<Edit>, what: string): string =>
+  edits.reduce((text, [from, to]) => {
+    const next = typeof from === "string" ? text.replaceAll(from, to) : text.replace(from, to)
+    if (next === text) throw new Error(`the mutant finds no ${String(from)} in ${what} to change`)
+    return next
+  }, source)
+
+const Definition = Schema.decodeUnknownSync(Schema.Tuple([Schema.Tuple([Schema.String])]))
+
+const inDatabase = <A, E>(
+  database: Redacted.Redacted<string>,
+  work: (connection: PgConnection.PgConnection) => Effect.Effect<A, E>
+): Effect.Effect<void> =>
+  Effect.scoped(Effect.flatMap(PgConnection.make({ url: database }), work)).pipe(Effect.orDie, Effect.asVoid)
+
+const definition = (connection: PgConnection.PgConnection, name: string) =>
+  Effect.map(
+    connection.queryValues("SELECT pg_get_functiondef(oid) FROM pg_proc WHERE oid = to_regproc($1)", [
+      `wallet.${name}`
+    ]),
+    (rows) => Definition(rows)[0][0]
+  )
+
+const edit = (connection: PgConnection.PgConnection, name: string, edits: ReadonlyArray<Edit>) =>
+  Effect.flatMap(
+    definition(connection, name),
+    (source) => connection.query(edited(source, edits, `wallet.${name}`), [])
+  )
+
+const all = (connection: PgConnection.PgConnection, statements: ReadonlyArray<string>) =>
+  Effect.forEach(statements, (statement) => connection.query(statement, []), { discard: true })
+
+const noUniqueKey: Mutant = {
+  says: "no unique key: a key that was posted before is posted again",
+  servers: 1,
+  kills: "server",
+  apply: (database) =>
+    inDatabase(database, (connection) =>
+      Effect.andThen(
+        connection.query("ALTER TABLE wallet.transfers DROP CONSTRAINT transfers_key_key", []),
+        edit(connection, "post_all", [["ON CONFLICT (key) DO NOTHING", ""]])
+      ))
+}
+
+const noLock: Mutant = {
+  says: "no lock: neither the ledger's own nor on rows; a balance is read, then written",
+  servers: 2,
+  kills: "none",
+  apply: (database) =>
+    inDatabase(database, (connection) =>
+      Effect.all([
+        edit(connection, "post", [[/PERFORM pg_advisory_xact_lock\(\d+\);/, ""]]),
+        edit(connection, "post_exact", [["FOR UPDATE OF x", ""], ["FOR UPDATE", ""]]),
+        edit(connection, "post_all", [
+          ["SET balance = a.balance + p.delta", "SET balance = p.read + p.delta"],
+          [
+            "SELECT l.account, sum(l.amount)::bigint AS delta",
+            "SELECT l.account, (SELECT r.balance FROM accounts r WHERE r.id = l.account) AS read, sum(l.amount)::bigint AS delta"
+          ]
+        ])
+      ]))
+}
+
+const asynchronousCommit: Mutant = {
+  says: "asynchronous commit: an answer is given before the commit is on the disk",
+  servers: 1,
+  kills: "postgres",
+  apply: (database, name) =>
+    inDatabase(database, (connection) => connection.query(`ALTER DATABASE ${name} SET synchronous_commit = off`, []))
+}
+
+// The debits with the transfer, and its credits later: what a service that opens two transactions does. The database's own
+// judge of a statement's entries would refuse half a transfer, and so it is taken away.
+const commitBetween: Mutant = {
+  says: "a commit between the entries: debits in one transaction, credits in the next",
+  servers: 1,
+  kills: "server",
+  preload: join(import.meta.dirname, "two-commits.ts"),
+  apply: (database) =>
+    inDatabase(database, (connection) =>
+      Effect.gen(function*() {
+        yield* all(connection, [
+          "ALTER TABLE wallet.entries DISABLE TRIGGER balanced",
+          "CREATE TABLE wallet.second_half (transfer uuid, account uuid, amount bigint)",
+          "ALTER TABLE wallet.second_half OWNER TO midnight_ledger"
+        ])
+        const half = edited(yield* definition(connection, "post_all"), [
+          ["wallet.post_all", "wallet.post_debits"],
+          [
+            "INSERT INTO transfers (",
+            `INSERT INTO second_half SELECT transfer, account, amount
+               FROM unnest(leg_transfers, leg_accounts, leg_amounts) AS l (transfer, account, amount) WHERE amount > 0;
+             SELECT array_agg(transfer), array_agg(account), array_agg(amount)
+               INTO leg_transfers, leg_accounts, leg_amounts
+               FROM unnest(leg_transfers, leg_accounts, leg_amounts) AS l (transfer, account, amount) WHERE amount < 0;
+             INSERT INTO transfers (`
+          ]
+        ], "wallet.post_all")
+        const post = edited(yield* definition(connection, "post"), [
+          ["wallet.post", "wallet.post_in_two"],
+          ["post_all(", "post_debits("]
+        ], "wallet.post")
+        yield* all(connection, [
+          half,
+          post,
+          `CREATE FUNCTION wallet.post_credits(ids uuid[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+             SET search_path = wallet, pg_temp AS $fn$
+           DECLARE l second_half; after bigint;
+           BEGIN
+             PERFORM pg_advisory_xact_lock(6148914691236517204);
+             FOR l IN DELETE FROM second_half WHERE transfer = ANY (ids) RETURNING * LOOP
+               UPDATE accounts SET balance = balance + l.amount WHERE id = l.account RETURNING balance INTO after;
+               INSERT INTO entries (account_id, created_at, id, transfer_id, amount, balance_after)
+                 VALUES (l.account, clock_timestamp(), uuid7(), l.transfer, l.amount, after);
+             END LOOP;
+           END $fn$`,
+          ...["post_debits(jsonb, timestamptz)", "post_in_two(jsonb)", "post_credits(uuid[])"]
+            .map((name) => `ALTER FUNCTION wallet.${name} OWNER TO midnight_ledger`),
+          "GRANT EXECUTE ON FUNCTION wallet.post_in_two(jsonb), wallet.post_credits(uuid[]) TO midnight_wallet"
+        ])
+      }))
+}
+
+export const mutants = {
+  "no-unique-key": noUniqueKey,
+  "no-lock": noLock,
+  "async-commit": asynchronousCommit,
+  "commit-between": commitBetween
+}
+export type MutantName = keyof typeof mutants

@@ -1,0 +1,122 @@
+-- Reconciles what clients were told with what the books say. Shares nothing with the code that posts.
+--
+--   psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -f test/chaos/reconcile.sql < journal.tsv
+--
+-- The journal is what `npm run test:chaos` wrote, one line per event: event, key, sender, recipient, amount, detail. The
+-- key is the memo of the transfer; the detail of an acknowledgement is the id that the client was given. Ends with an error
+-- when anything is broken. The harness runs the same statements over its own connection, without the lines of psql.
+
+CREATE TEMP TABLE journal (
+  event text NOT NULL CHECK (event IN ('sent', 'acknowledged', 'refused', 'unexpected')),
+  key text NOT NULL,
+  sender text NOT NULL,
+  recipient text NOT NULL,
+  amount bigint NOT NULL,
+  detail text NOT NULL
+);
+
+\copy journal FROM pstdin
+
+CREATE TEMP TABLE finding (claim text NOT NULL, broken text NOT NULL);
+
+CREATE INDEX ON journal (key);
+
+CREATE TEMP TABLE posted AS
+  SELECT t.id, t.memo, t.created_at, count(e.id) AS legs, coalesce(sum(e.amount), 0) AS total,
+         min(a.owner) FILTER (WHERE e.amount < 0) AS sender, min(a.owner) FILTER (WHERE e.amount > 0) AS recipient,
+         coalesce(sum(e.amount) FILTER (WHERE e.amount > 0), 0) AS amount
+    FROM wallet.transfers t
+    LEFT JOIN wallet.entries e ON e.transfer_id = t.id
+    LEFT JOIN wallet.accounts a ON a.id = e.account_id
+   WHERE t.kind = 'transfer'
+   GROUP BY t.id;
+
+CREATE INDEX ON posted (memo);
+
+ANALYZE journal;
+
+ANALYZE posted;
+
+INSERT INTO finding
+  SELECT 'I4: what was acknowledged exists exactly once, under the id and with the amount that was told',
+         j.key || ' acknowledged as ' || j.detail || ' of ' || j.amount || ', found '
+           || coalesce(string_agg(p.id || ' of ' || p.amount, ', '), 'nothing')
+    FROM (SELECT DISTINCT key, sender, recipient, amount, detail FROM journal WHERE event = 'acknowledged') j
+    LEFT JOIN posted p ON p.memo = j.key
+   GROUP BY j.key, j.sender, j.recipient, j.amount, j.detail
+  HAVING count(p.id) <> 1
+      OR bool_or(p.id::text <> j.detail OR p.amount <> j.amount OR p.sender <> j.sender OR p.recipient <> j.recipient
+                 OR p.legs <> 2);
+
+INSERT INTO finding
+  SELECT 'I5: what was sent and retried exists once at most, and what nobody answered is not there twice',
+         j.key || ' exists ' || count(*) || ' times'
+    FROM (SELECT DISTINCT key FROM journal) j JOIN posted p ON p.memo = j.key GROUP BY j.key HAVING count(*) > 1;
+
+INSERT INTO finding
+  SELECT 'what was refused for want of money does not exist', j.key || ' exists as ' || p.id
+    FROM journal j JOIN posted p ON p.memo = j.key WHERE j.event = 'refused';
+
+INSERT INTO finding
+  SELECT 'no transfer exists that nobody sent', p.id || ' with memo ' || coalesce(p.memo, '(none)')
+    FROM posted p WHERE NOT EXISTS (SELECT 1 FROM journal j WHERE j.key = p.memo);
+
+INSERT INTO finding
+  SELECT 'every transfer that was sent had its answer in the end', j.key
+    FROM journal j GROUP BY j.key HAVING count(*) FILTER (WHERE j.event <> 'sent') = 0;
+
+INSERT INTO finding
+  SELECT 'no client got an answer that it should not get', key || ': ' || detail FROM journal WHERE event = 'unexpected';
+
+INSERT INTO finding
+  SELECT 'I1: entries of a transfer are two or more and sum to zero per currency',
+         'transfer ' || t.id || ': ' || count(e.id) || ' entries, sum ' || coalesce(sum(e.amount), 0)
+    FROM wallet.transfers t LEFT JOIN wallet.entries e ON e.transfer_id = t.id
+    LEFT JOIN wallet.accounts a ON a.id = e.account_id
+   GROUP BY t.id, a.currency HAVING coalesce(sum(e.amount), 0) <> 0 OR count(e.id) < 2;
+
+INSERT INTO finding
+  SELECT 'I1: every entry belongs to a transfer and an account', 'entry ' || e.id
+    FROM wallet.entries e
+   WHERE NOT EXISTS (SELECT 1 FROM wallet.transfers t WHERE t.id = e.transfer_id)
+      OR NOT EXISTS (SELECT 1 FROM wallet.accounts a WHERE a.id = e.account_id);
+
+INSERT INTO finding
+  SELECT 'I2: balance is the sum of entries, held the sum of open holds',
+         'account ' || a.id || ': balance ' || a.balance || ' against ' || coalesce(e.total, 0)
+           || ', held ' || a.held || ' against ' || coalesce(h.total, 0)
+    FROM wallet.accounts a
+    LEFT JOIN (SELECT account_id, sum(amount) AS total FROM wallet.entries GROUP BY 1) e ON e.account_id = a.id
+    LEFT JOIN (SELECT account_id, sum(amount - captured) AS total FROM wallet.holds WHERE status = 'open' GROUP BY 1) h
+      ON h.account_id = a.id
+   WHERE a.balance <> coalesce(e.total, 0) OR a.held <> coalesce(h.total, 0);
+
+INSERT INTO finding
+  SELECT 'I3: available is at or above the floor', 'account ' || id || ': ' || (balance - held)
+    FROM wallet.accounts WHERE balance - held < floor OR (floor IS NULL AND kind NOT IN ('clearing', 'fees'));
+
+INSERT INTO finding
+  SELECT 'I3: no entry left its account below zero', 'entry ' || e.id || ': ' || e.balance_after
+    FROM wallet.entries e JOIN wallet.accounts a ON a.id = e.account_id
+   WHERE a.kind NOT IN ('clearing', 'fees') AND e.balance_after < 0;
+
+INSERT INTO finding
+  SELECT 'I4: a key was posted once', key || ': ' || count(*) FROM wallet.transfers GROUP BY key HAVING count(*) > 1;
+
+INSERT INTO finding
+  SELECT 'I6: all accounts of a currency hold zero together', currency || ': ' || sum(balance)
+    FROM wallet.accounts GROUP BY currency HAVING sum(balance) <> 0;
+
+INSERT INTO finding
+  SELECT 'every balance after an entry is the one before plus its amount',
+         'entry ' || id || ': ' || balance_after || ' after ' || before || ' and ' || amount
+    FROM (SELECT *, coalesce(lag(balance_after) OVER (PARTITION BY account_id ORDER BY created_at, seq), 0) AS before
+            FROM wallet.entries) e
+   WHERE balance_after <> before + amount;
+
+SELECT claim, count(*)::int AS times, (array_agg(broken ORDER BY broken))[1:5] AS first FROM finding GROUP BY claim ORDER BY claim;
+
+DO $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM finding) THEN RAISE EXCEPTION 'the books and the journal disagree'; END IF;
+END $$;
