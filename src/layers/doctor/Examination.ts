@@ -1,0 +1,140 @@
+import { Cause, Clock, Context, DateTime, Effect, Exit, Layer, Option } from "effect"
+import { SqlClient } from "effect/sql"
+import { CampaignId, PaymentId, SubmissionId, UserId, VideoId } from "../../domain/Ids.ts"
+import * as Commands from "../../services/Commands.ts"
+import {
+  PaymentsKeys,
+  paymentsKeys,
+  RewardsKeys,
+  rewardsKeys,
+  VideoKeys,
+  videoKeys
+} from "../../services/IdempotencyStore.ts"
+import { IdentityStore } from "../../services/IdentityStore.ts"
+import { LedgerHistoryStore } from "../../services/LedgerHistoryStore.ts"
+import { LedgerStore } from "../../services/LedgerStore.ts"
+import { PaymentStore } from "../../services/PaymentStore.ts"
+import { RewardStore } from "../../services/RewardStore.ts"
+import { VerificationStore } from "../../services/VerificationStore.ts"
+import { VideoStore } from "../../services/VideoStore.ts"
+import type { NamedQuery } from "./NamedQuery.ts"
+import { identityQueries } from "./QueriesOfIdentity.ts"
+import { historyQueries, keyQueries, ledgerQueries, paymentQueries, rewardQueries } from "./QueriesOfMoney.ts"
+import { queueUse, videoQueries, worked } from "./QueriesOfVideo.ts"
+import { makeRecorder, type Recorded, type Recorder } from "./Recorder.ts"
+import { takeSamples } from "./Samples.ts"
+
+/** What one named query sent, in one of the two examinations. */
+export interface Examined {
+  readonly name: string
+  readonly statements: ReadonlyArray<Recorded>
+  /** Why it could not be examined to its end. */
+  readonly failure: string | undefined
+}
+
+const storesOn = (client: Layer.Layer<SqlClient.SqlClient>) =>
+  Layer.mergeAll(
+    IdentityStore.layer,
+    LedgerStore.layer,
+    LedgerHistoryStore.layer,
+    PaymentStore.layer,
+    RewardStore.layer,
+    VideoStore.layer.pipe(Layer.provide(Commands.verificationCommands())),
+    VerificationStore.layer.pipe(Layer.provide(Commands.settlementCommands())),
+    paymentsKeys(),
+    rewardsKeys(),
+    videoKeys()
+  ).pipe(Layer.provide(client))
+
+/** The three queues, each opened for the length of one use. */
+const queuesOn = (client: Layer.Layer<SqlClient.SqlClient>): ReadonlyArray<NamedQuery> => {
+  const nobody = "00000000-0000-7000-8000-000000000000"
+  const origin = { requestId: "doctor", traceparent: Option.none<string>() }
+  const submissionId = SubmissionId.make(nobody)
+  const payment: typeof Commands.PaymentCommand.Type = { ...origin, paymentId: PaymentId.make(nobody) }
+  const verify: typeof Commands.VerifyCommand.Type = { ...origin, submissionId, videoId: VideoId.make(nobody) }
+  const settle: typeof Commands.SettleCommand.Type = {
+    ...origin,
+    submissionId,
+    campaignId: CampaignId.make(nobody),
+    userId: UserId.make(nobody),
+    outcome: "approved",
+    reference: {}
+  }
+  const opened = <I, Q, E>(
+    queue: Context.Key<I, Q>,
+    layer: Layer.Layer<I, E, SqlClient.SqlClient>,
+    use: (queue: Q) => Effect.Effect<unknown, unknown>
+  ) =>
+    Layer.build(Layer.provide(layer, client)).pipe(
+      Effect.flatMap((built) => use(Context.get(built, queue))),
+      Effect.scoped
+    )
+  return [
+    queueUse("PaymentCommands", opened(Commands.PaymentCommands, Commands.paymentCommands(), worked(payment))),
+    queueUse(
+      "VerificationCommands",
+      opened(Commands.VerificationCommands, Commands.verificationCommands(), worked(verify))
+    ),
+    queueUse("SettlementCommands", opened(Commands.SettlementCommands, Commands.settlementCommands(), worked(settle)))
+  ]
+}
+
+const queriesOf = Effect.fnUntraced(function*(recorder: Recorder) {
+  const client = Layer.succeed(SqlClient.SqlClient, recorder.client)
+  const real = yield* takeSamples(recorder.connection)
+  // The queues' stores look for their migrations when they are built.
+  const stores = yield* recorder.undone(Layer.build(storesOn(client)))
+  const now = DateTime.makeUnsafe(yield* Clock.currentTimeMillis)
+  const queries: ReadonlyArray<NamedQuery> = [
+    ...(yield* identityQueries(Context.get(stores, IdentityStore), real)),
+    ...ledgerQueries(Context.get(stores, LedgerStore), real),
+    ...historyQueries(Context.get(stores, LedgerHistoryStore), real, now),
+    ...(yield* paymentQueries(Context.get(stores, PaymentStore), real)),
+    ...rewardQueries(Context.get(stores, RewardStore), real, now),
+    ...videoQueries(Context.get(stores, VideoStore), Context.get(stores, VerificationStore), real, now),
+    ...keyQueries("PaymentsKeys", Context.get(stores, PaymentsKeys)),
+    ...keyQueries("RewardsKeys", Context.get(stores, RewardsKeys)),
+    ...keyQueries("VideoKeys", Context.get(stores, VideoKeys)),
+    ...queuesOn(client)
+  ]
+  return { queries, madeUp: real.madeUp }
+})
+
+const examineOne = Effect.fnUntraced(function*(recorder: Recorder, { calls, name }: NamedQuery) {
+  const statements: Array<Recorded> = []
+  let failure: string | undefined
+  for (const { given, run } of calls) {
+    const exit = yield* recorder.undone(Effect.gen(function*() {
+      yield* given
+      const done = yield* recorder.record(run)
+      statements.push(...done.statements.filter(({ sql }) => !/_migrations\b/.test(sql)))
+      return yield* done.exit
+    })).pipe(Effect.exit)
+    if (Exit.isFailure(exit)) failure = Cause.prettyErrors(exit.cause)[0]?.message ?? "unknown"
+  }
+  const examined: Examined = { name, statements, failure }
+  return examined
+})
+
+/**
+ * Runs every named query twice, and undoes it. The first time PostgreSQL plans as it does for the application, under
+ * EXPLAIN ANALYZE: that tells what is slow today. The second time it may not scan a table that it can read by an index:
+ * that tells what lacks an index, however few rows there are.
+ */
+export const examineAll = Effect.gen(function*() {
+  const examine = (analyze: boolean, settings: Readonly<Record<string, string>>) =>
+    Effect.scoped(Effect.gen(function*() {
+      const recorder = yield* makeRecorder({ analyze, settings })
+      const { madeUp, queries } = yield* queriesOf(recorder)
+      const examined = yield* Effect.forEach(queries, (query) => examineOne(recorder, query))
+      return { examined, madeUp }
+    }))
+  const today = yield* examine(true, {})
+  const unscanned = yield* examine(false, {
+    enable_seqscan: "off",
+    enable_hashjoin: "off",
+    enable_mergejoin: "off"
+  })
+  return { today: today.examined, unscanned: unscanned.examined, madeUp: today.madeUp }
+})

@@ -1,0 +1,211 @@
+/**
+ * Every index of the application's schemas and why it is there: the named queries that look rows up by it, or the rule
+ * that it enforces by being unique. The doctor holds the database against this list, and a test holds this list
+ * against what PostgreSQL does with the queries. Definitions are those of pg_get_indexdef, from USING on.
+ */
+export interface Expected {
+  readonly definition: string
+  /** Named queries; empty where the index is kept for a rule. */
+  readonly queries: ReadonlyArray<string>
+  readonly rule: string | undefined
+}
+
+/** `queries` are separated by spaces. */
+const serves = (definition: string, queries: string): Expected => ({
+  definition,
+  queries: queries.split(" "),
+  rule: undefined
+})
+const keeps = (definition: string, rule: string): Expected => ({ definition, queries: [], rule })
+
+/** By table, then by name. */
+export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Expected>>>> = {
+  "idempotency.payments": {
+    payments_pkey: serves(
+      "unique btree (user_id, scope, key)",
+      "PaymentsKeys.claim PaymentsKeys.answer PaymentsKeys.forget PaymentsKeys.leave"
+    )
+  },
+  "idempotency.rewards": {
+    rewards_pkey: serves(
+      "unique btree (user_id, scope, key)",
+      "RewardsKeys.claim RewardsKeys.answer RewardsKeys.forget RewardsKeys.leave"
+    )
+  },
+  "idempotency.video": {
+    video_pkey: serves(
+      "unique btree (user_id, scope, key)",
+      "VideoKeys.claim VideoKeys.answer VideoKeys.forget VideoKeys.leave"
+    )
+  },
+  "identity.login_failures": {
+    login_failures_account: serves("btree (account, failed_at)", "IdentityStore.failuresFilling"),
+    login_failures_address: serves("btree (address, failed_at)", "IdentityStore.failuresFilling"),
+    login_failures_pkey: serves("unique btree (id)", "IdentityStore.sweep"),
+    login_failures_time: serves("btree (failed_at)", "IdentityStore.sweep")
+  },
+  "identity.refresh_tokens": {
+    refresh_tokens_live: keeps(
+      "unique btree (session_id) WHERE (used_at IS NULL)",
+      "a session has one token that was not used yet"
+    ),
+    refresh_tokens_pkey: serves("unique btree (hash)", "IdentityStore.lockToken IdentityStore.rotateToken"),
+    refresh_tokens_session: serves("btree (session_id)", "IdentityStore.sweep")
+  },
+  "identity.sessions": {
+    sessions_idle: serves("btree (idle_expires_at)", "IdentityStore.sweep"),
+    sessions_pkey: serves(
+      "unique btree (id)",
+      "IdentityStore.insertSession IdentityStore.lockToken IdentityStore.rotateToken IdentityStore.revokeSession IdentityStore.sweep"
+    ),
+    sessions_user: keeps("btree (user_id)", "a member's sessions end with the member, by their foreign key")
+  },
+  "identity.users": {
+    users_email_key: serves("unique btree (email)", "IdentityStore.insertUser IdentityStore.findByEmail"),
+    users_pkey: serves(
+      "unique btree (id)",
+      "IdentityStore.findById IdentityStore.setDisplayName IdentityStore.setRoles IdentityStore.setPasswordHash IdentityStore.insertSession IdentityStore.lockToken IdentityStore.rotateToken IdentityStore.revokeSession"
+    )
+  },
+  "payments.payments": {
+    payments_of_user: serves("btree (user_id, id DESC)", "PaymentStore.list"),
+    payments_pkey: serves(
+      "unique btree (id)",
+      "PaymentStore.insert PaymentStore.answer PaymentStore.move PaymentStore.succeed PaymentStore.flag PaymentStore.find"
+    ),
+    payments_provider_provider_reference_key: keeps(
+      "unique btree (provider, provider_reference)",
+      "a provider's charge is one payment's"
+    ),
+    payments_transfer_id_key: keeps("unique btree (transfer_id)", "a transfer credits one payment")
+  },
+  "payments.webhook_inbox": {
+    webhook_inbox_pkey: serves("unique btree (provider, event_id)", "PaymentStore.receive")
+  },
+  "queue.payment_commands": {
+    idx_payment_commands_id: serves("unique btree (id, queue_name)", "PaymentCommands"),
+    idx_payment_commands_take: serves(
+      "btree (queue_name, visible_at) WHERE ((state)::text = 'pending'::text)",
+      "PaymentCommands"
+    ),
+    idx_payment_commands_update: serves("btree (sequence, acquired_by)", "PaymentCommands"),
+    payment_commands_pkey: keeps("unique btree (sequence)", "the queue's order; its library made it")
+  },
+  "queue.settlement_commands": {
+    idx_settlement_commands_id: serves("unique btree (id, queue_name)", "VerificationStore.decide SettlementCommands"),
+    idx_settlement_commands_take: serves(
+      "btree (queue_name, visible_at) WHERE ((state)::text = 'pending'::text)",
+      "SettlementCommands"
+    ),
+    idx_settlement_commands_update: serves("btree (sequence, acquired_by)", "SettlementCommands"),
+    settlement_commands_pkey: keeps("unique btree (sequence)", "the queue's order; its library made it")
+  },
+  "queue.verification_commands": {
+    idx_verification_commands_id: serves(
+      "unique btree (id, queue_name)",
+      "VideoStore.addSubmission VideoStore.enqueue VerificationStore.failDeadLetters VerificationCommands"
+    ),
+    idx_verification_commands_take: serves(
+      "btree (queue_name, visible_at) WHERE ((state)::text = 'pending'::text)",
+      "VerificationStore.takeOver VerificationCommands"
+    ),
+    idx_verification_commands_update: serves("btree (sequence, acquired_by)", "VerificationCommands"),
+    verification_commands_pkey: keeps("unique btree (sequence)", "the queue's order; its library made it")
+  },
+  "rewards.campaigns": {
+    campaigns_listed: serves("btree (created_at DESC, id DESC)", "RewardStore.list"),
+    campaigns_pkey: serves(
+      "unique btree (id)",
+      "RewardStore.find RewardStore.setStatus RewardStore.edit RewardStore.intend RewardStore.setSlot"
+    ),
+    campaigns_search: serves("gin (search)", "RewardStore.list")
+  },
+  "rewards.slots": {
+    slots_member: serves("btree (campaign_id, user_id) WHERE (status <> 'released'::text)", "RewardStore.intend"),
+    slots_pkey: serves("unique btree (submission_id)", "RewardStore.intend RewardStore.slot RewardStore.setSlot"),
+    slots_unfinished: serves("btree (updated_at) WHERE (status = 'reserving'::text)", "RewardStore.unfinished")
+  },
+  "video.heartbeats": {
+    heartbeats_pkey: serves("unique btree (process_id)", "VerificationStore.takeOver VerificationStore.beat")
+  },
+  "video.submissions": {
+    submissions_of_user: serves(
+      "btree (user_id, created_at DESC, id DESC) WHERE (status <> 'reserving'::text)",
+      "VideoStore.page"
+    ),
+    submissions_pkey: serves(
+      "unique btree (id)",
+      "VideoStore.submission VideoStore.addSubmission VerificationStore.decide VideoStore.enqueue VideoStore.abandon VerificationStore.begin VerificationStore.fail"
+    ),
+    submissions_reserving: serves(
+      "btree (created_at) WHERE (status = 'reserving'::text)",
+      "VideoStore.stuckReservations"
+    ),
+    submissions_unjudged: serves(
+      "btree (id) WHERE (status = ANY (ARRAY['queued'::text, 'verifying'::text]))",
+      "VerificationStore.failDeadLetters"
+    ),
+    submissions_verifying: serves("btree (worker_id) WHERE (status = 'verifying'::text)", "VerificationStore.takeOver"),
+    submissions_video_id_campaign_id_key: serves(
+      "unique btree (video_id, campaign_id) NULLS NOT DISTINCT",
+      "VideoStore.addSubmission"
+    ),
+    submissions_waiting: serves(
+      "btree (id) WHERE (status = ANY (ARRAY['reserving'::text, 'queued'::text]))",
+      "VideoStore.queueIsFull"
+    )
+  },
+  "video.uploads": {
+    uploads_abandoned: serves("btree (expires_at) WHERE (status = 'pending'::text)", "VerificationStore.forgetUploads"),
+    uploads_pkey: serves(
+      "unique btree (id)",
+      "VideoStore.uploadStatus VideoStore.addSubmission VideoStore.enqueue VerificationStore.upload VerificationStore.completeUpload VerificationStore.forgetUploads VerificationStore.begin VerificationStore.decide VerificationStore.fail"
+    ),
+    uploads_unfinished: serves("btree (user_id, expires_at) WHERE (status = 'pending'::text)", "VideoStore.addUpload")
+  },
+  "wallet.accounts": {
+    accounts_kind_owner_currency_key: serves(
+      "unique btree (kind, owner, currency)",
+      "LedgerStore.post LedgerStore.wallets LedgerStore.accounts LedgerStore.transfer LedgerHistoryStore.entries LedgerHistoryStore.standing"
+    ),
+    accounts_pkey: serves("unique btree (id)", "LedgerStore.post LedgerHistoryStore.acts LedgerHistoryStore.act")
+  },
+  "wallet.chain": {
+    chain_hash_key: keeps("unique btree (hash)", "no two links are alike"),
+    chain_last_seq_key: keeps("unique btree (last_seq)", "a transfer is in one link"),
+    chain_pkey: serves("unique btree (n)", "LedgerStore.chain")
+  },
+  "wallet.entries": {
+    entries_pkey: serves(
+      "unique btree (account_id, created_at, seq)",
+      "LedgerHistoryStore.entries LedgerHistoryStore.standing"
+    ),
+    entries_transfer: serves(
+      "btree (transfer_id)",
+      "LedgerStore.post LedgerStore.chain LedgerStore.transfer LedgerHistoryStore.acts LedgerHistoryStore.act"
+    )
+  },
+  "wallet.holds": {
+    holds_ended: serves("btree (account_id, updated_at) WHERE (status <> 'open'::text)", "LedgerHistoryStore.standing"),
+    holds_expiring: serves(
+      "btree (expires_at) WHERE ((status = 'open'::text) AND (expires_at IS NOT NULL))",
+      "LedgerStore.expireHolds"
+    ),
+    holds_key_key: serves("unique btree (key)", "LedgerStore.post"),
+    holds_open: serves("btree (account_id) WHERE (status = 'open'::text)", "LedgerHistoryStore.standing"),
+    holds_pkey: serves("unique btree (id)", "LedgerStore.post")
+  },
+  "wallet.transfers": {
+    transfers_administered: serves(
+      "btree (seq DESC) WHERE (kind = ANY (ARRAY['adjustment'::text, 'reversal'::text]))",
+      "LedgerHistoryStore.acts"
+    ),
+    transfers_key_key: serves("unique btree (key)", "LedgerStore.post"),
+    transfers_pkey: serves(
+      "unique btree (id)",
+      "LedgerStore.post LedgerStore.transfer LedgerHistoryStore.entries LedgerHistoryStore.act"
+    ),
+    transfers_reversals: serves("btree (reverses) WHERE (reverses IS NOT NULL)", "LedgerStore.post"),
+    transfers_seq_key: serves("unique btree (seq)", "LedgerStore.chain")
+  }
+}
