@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import type { PersistedQueue } from "effect/persistence"
-import { type Commanded, continuing } from "../services/Commands.ts"
+import { type Commanded, continuing, type QueueName } from "../services/Commands.ts"
 
 /**
  * Works a queue with several consumers for good, each command in the trace it came from. The queue counts attempts and
@@ -8,6 +8,7 @@ import { type Commanded, continuing } from "../services/Commands.ts"
  * that all others wait for. The pause is for a queue that cannot be read at all.
  */
 export const consume = <A extends Commanded, E, R>(
+  name: QueueName,
   queue: PersistedQueue.PersistedQueue<A>,
   consumers: number,
   work: (command: A, id: string, attempt: number) => Effect.Effect<unknown, E, R>
@@ -16,7 +17,7 @@ export const consume = <A extends Commanded, E, R>(
     work(command, id, attempts).pipe(
       Effect.catchDefect((defect) => Effect.fail(new Error(`command ${id} met a defect`, { cause: defect }))),
       Effect.tapError((error) => Effect.logWarning("a command failed and will be repeated", error)),
-      continuing(command)
+      continuing(command, name, id)
     )
   ).pipe(Effect.catch(() => Effect.sleep("200 millis")))
   return Effect.all(Array.from({ length: consumers }, () => Effect.forever(one)), {

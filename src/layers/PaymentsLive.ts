@@ -45,7 +45,7 @@ const gateways = Layer.effect(
 
 const work = Effect.gen(function*() {
   const settlement = yield* Settlement
-  return yield* consume(yield* PaymentCommands, consumers, settlement.work)
+  return yield* consume("payment_commands", yield* PaymentCommands, consumers, settlement.work)
 })
 
 /** The payments bulkhead: providers, charges, webhooks in. Needs the ledger's public face and Health from outside. */

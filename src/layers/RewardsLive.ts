@@ -14,7 +14,7 @@ const consumers = 8
 
 const settle = Effect.gen(function*() {
   const rewards = yield* Rewards
-  return yield* consume(yield* SettlementCommands, consumers, rewards.settle)
+  return yield* consume("settlement_commands", yield* SettlementCommands, consumers, rewards.settle)
 })
 
 const sweep = Effect.flatMap(Rewards, (rewards) => every("30 seconds", rewards.sweep))

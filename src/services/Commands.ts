@@ -53,12 +53,14 @@ export class SettlementCommands extends Context.Service<
 /** Attempts follow after 1 s, 2 s, 4 s … at most a minute apart. */
 const retrySchedule = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("1 minute")])
 
+export type QueueName = "payment_commands" | "verification_commands" | "settlement_commands"
+
 /** Producers only add; the consumer also works the rows, and clears away what is long done. */
 type Side = "producer" | "consumer"
 
 // Polling costs one indexed query each; a lease of 12 s, renewed every 5 s, lets a survivor take over within 15 s.
 const queueOver = <S extends Schema.Codec<unknown, unknown>>(
-  table: string,
+  table: QueueName,
   schema: S,
   maxAttempts: number,
   side: Side
@@ -80,8 +82,24 @@ const queueOver = <S extends Schema.Codec<unknown, unknown>>(
       )
     }
     const factory = yield* Effect.provideService(PersistedQueue.makeFactory, PersistedQueue.PersistedQueueStore, store)
-    return yield* factory.make({ name: table, schema, maxAttempts, retrySchedule })
+    const queue = yield* factory.make({ name: table, schema, maxAttempts, retrySchedule })
+    return {
+      ...queue,
+      offer: (...[value, options]: Parameters<typeof queue.offer>) =>
+        queue.offer(value, options).pipe(
+          Effect.withSpan(`send ${table}`, { kind: "producer", attributes: messaging("send", table, options?.id) })
+        )
+    }
   })
+
+/** Attributes of OpenTelemetry's messaging conventions: the queue is a table of PostgreSQL. */
+const messaging = (operation: "send" | "process", queue: QueueName, id: string | undefined) => ({
+  "messaging.system": "postgresql",
+  "messaging.operation.name": operation,
+  "messaging.operation.type": operation,
+  "messaging.destination.name": queue,
+  ...(id === undefined ? {} : { "messaging.message.id": id })
+})
 
 // Factories, not constants: a layer is memoised by reference, and producer and consumer stand on different pools.
 export const paymentCommands = (side: Side = "producer") =>
@@ -92,8 +110,9 @@ export const settlementCommands = (side: Side = "producer") =>
   Layer.effect(SettlementCommands, queueOver("settlement_commands", SettleCommand, 20, side))
 
 /** Runs a consumer's work in the trace and under the request id that its command came from. */
-export const continuing = (from: Commanded) => <A, E, R>(work: Effect.Effect<A, E, R>) =>
+export const continuing = (from: Commanded, queue: QueueName, id: string) => <A, E, R>(work: Effect.Effect<A, E, R>) =>
   work.pipe(
+    Effect.withSpan(`process ${queue}`, { kind: "consumer", attributes: messaging("process", queue, id) }),
     Effect.provideService(CurrentRequestId, from.requestId),
     Effect.annotateLogs({ request_id: from.requestId }),
     TraceContext.continueFrom(from.traceparent)

@@ -85,11 +85,11 @@ export class Verifier extends Context.Service<Verifier, {
       const pause = (error: { readonly message: string }) =>
         Effect.andThen(Effect.logWarning(`Verification waits: ${error.message}`), Effect.sleep("1 second"))
 
-      const next = commands.take((command, { attempts }) =>
+      const next = commands.take((command, { attempts, id }) =>
         verify(command, attempts).pipe(
           // A fault in the way of one submission is that submission's: it must not end the worker of all others.
           Effect.catchDefect((cause) => Effect.fail(new Broken({ submissionId: command.submissionId, cause }))),
-          continuing(command)
+          continuing(command, "verification_commands", id)
         )
       ).pipe(
         Effect.catchTags({
