@@ -1,0 +1,219 @@
+import { settle } from "./database.ts"
+import { makeHeads, transfer, wallet } from "./members.ts"
+import { pgbenchPath, runPgbench } from "./pgbench.ts"
+import { type Contender, interleave, measureHttp, median, Meter, type Sample } from "./rounds.ts"
+import { alone, compared, type Row, skipped } from "./rows.ts"
+import { checkPeer, type Ground, type HttpSide, ourDatabase, ours, peer, peerDatabase } from "./sides.ts"
+
+export interface Options {
+  readonly rounds: number
+  readonly seconds: number
+  readonly wanted: (row: string) => boolean
+}
+
+/** How the bench tells what it is doing. */
+export type Say = (what: string) => void
+
+export interface Outcome {
+  readonly rows: ReadonlyArray<Row>
+  readonly samples: Readonly<Record<string, ReadonlyArray<Sample>>>
+}
+
+const connections = 256
+/** Members who send, in the closed loop: each connection takes turns among eight, so that nobody exceeds a user's limit. */
+const senders = 2_048
+const warmupSeconds = 2
+
+const rotate = () => {
+  const turns = new Map<number, number>()
+  return (connection: number) => {
+    const turn = (turns.get(connection) ?? 0) + 1
+    turns.set(connection, turn)
+    return (connection + turn * connections) % senders
+  }
+}
+
+type Work = "random" | "hot" | "wallet"
+
+const http = (ground: Ground, side: HttpSide, work: Work, seconds: number): Contender => ({
+  name: side.name,
+  measure: async () => {
+    const heads = await makeHeads(ground.keys, senders)
+    const next = rotate()
+    return measureHttp({
+      port: side.port,
+      connections,
+      warmupSeconds,
+      seconds,
+      request: (connection) =>
+        work === "wallet" ? wallet(heads, next(connection)) : transfer(heads, next(connection), work === "hot")
+    }, { server: side.pid, postgres: ground.postgres.pid })
+  }
+})
+
+const bare = (
+  ground: Ground,
+  name: string,
+  path: string,
+  url: string,
+  file: string,
+  clients: number,
+  seconds: number
+): Contender => ({
+  name,
+  measure: async () => {
+    await runPgbench(path, url, { clients, file, seconds: warmupSeconds })
+    const meter = new Meter([], [ground.postgres.pid])
+    meter.start()
+    const perSecond = await runPgbench(path, url, { clients, file, seconds })
+    meter.stop()
+    return { perSecond, p50: 0, p99: 0, ...meter.per(perSecond * seconds), otherCores: 0, errors: "" }
+  }
+})
+
+/** The best of three pool sizes for a peer, by a short trial of each. */
+const bestPeer = async (ground: Ground, name: "express" | "fastify", url: string, work: Work, say: Say) => {
+  let best: { readonly side: HttpSide; readonly perSecond: number } | undefined
+  for (const pool of [8, 16, 32]) {
+    say(`${name}: trying a pool of ${pool}`)
+    const side = await peer(ground, name, url, pool)
+    const { perSecond } = await http(ground, side, work, 2).measure()
+    if (best !== undefined && best.perSecond >= perSecond) await side.stop()
+    else {
+      await best?.side.stop()
+      best = { side, perSecond }
+    }
+  }
+  if (best === undefined) throw new Error("no pool size was tried")
+  return best.side
+}
+
+const bestClients = async (path: string, url: string, file: string, say: Say) => {
+  let best = { clients: 0, perSecond: 0 }
+  for (const clients of [16, 32, 64]) {
+    say(`pgbench, ${file}: trying ${clients} clients`)
+    const perSecond = await runPgbench(path, url, { clients, file, seconds: 2 })
+    if (perSecond > best.perSecond) best = { clients, perSecond }
+  }
+  return best.clients
+}
+
+const noPgbench = "pgbench is not installed (Debian: apt-get install postgresql)"
+
+interface Duel {
+  readonly prefix: string
+  readonly work: Work
+  readonly http: ReadonlyArray<"express" | "fastify">
+  readonly pgbench: ReadonlyArray<readonly [row: string, file: string]>
+}
+
+const duels: ReadonlyArray<Duel> = [
+  {
+    prefix: "transfers",
+    work: "random",
+    http: ["express", "fastify"],
+    pgbench: [["pgbench", "pgbench-random.sql"], ["pgbench-function", "pgbench-function.sql"]]
+  },
+  { prefix: "hot", work: "hot", http: ["express"], pgbench: [["pgbench", "pgbench-hot.sql"]] },
+  { prefix: "wallet", work: "wallet", http: ["express"], pgbench: [] }
+]
+
+const cpuOf = (sample: Sample) => sample.serverMicros + sample.postgresMicros
+
+/** Ours and its rivals at one kind of work, each in a fresh database. */
+const duel = async (ground: Ground, { rounds, seconds, wanted }: Options, it: Duel, say: Say): Promise<Outcome> => {
+  const row = (name: string) => `${it.prefix}/${name}`
+  const own = it.work === "random" ? ["transfers/p99", "transfers/cpu"].filter(wanted) : []
+  const peers = it.http.filter((name) => wanted(row(name)))
+  const bareRows = it.pgbench.filter(([name]) => wanted(row(name)))
+  if (own.length + peers.length + bareRows.length === 0) return { rows: [], samples: {} }
+
+  const path = pgbenchPath()
+  const sides: Array<HttpSide> = []
+  const contenders: Array<Contender> = []
+  const checks: Array<readonly [string, () => Promise<ReadonlyArray<string>>]> = []
+  try {
+    say("ours: a fresh database")
+    const us = await ours(ground, "ours", await ourDatabase(ground, `ours_${it.prefix}`))
+    sides.push(us)
+    contenders.push(http(ground, us, it.work, seconds))
+    checks.push(["ours", us.check])
+    for (const name of peers) {
+      const url = await peerDatabase(ground, `${name}_${it.prefix}`, "schema.sql")
+      const side = await bestPeer(ground, name, url, it.work, say)
+      sides.push(side)
+      contenders.push({ ...http(ground, side, it.work, seconds), name })
+      checks.push([name, side.check])
+    }
+    for (const [name, file] of path === undefined ? [] : bareRows) {
+      const url = await peerDatabase(ground, `${name.replace("-", "_")}_${it.prefix}`, "pgbench-schema.sql")
+      contenders.push(bare(ground, name, path ?? "", url, file, await bestClients(path ?? "", url, file, say), seconds))
+      checks.push([name, () => checkPeer(url)])
+    }
+    const samples = await interleave(contenders, rounds, async (name, round) => {
+      say(`${it.prefix}, round ${round} of ${rounds}: ${name}`)
+      await settle(ground.postgres)
+    })
+    say(`${it.prefix}: checking the books of every side`)
+    const faults: Array<string> = []
+    for (const [name, check] of checks) faults.push(...(await check()).map((fault) => `books of ${name}: ${fault}`))
+    const of = (name: string) => samples.get(name) ?? []
+    const mine = of("ours")
+    return {
+      rows: [
+        ...peers.map((name) => compared(row(name), mine, of(name), faults)),
+        ...bareRows.map(([name]) =>
+          path === undefined ? skipped(row(name), noPgbench) : compared(row(name), mine, of(name), faults)
+        ),
+        ...own.map((name) =>
+          name === "transfers/p99"
+            ? alone(name, mine.map(({ p99 }) => p99), faults)
+            : alone(name, mine.map(cpuOf), faults, [
+              `Node ${Math.round(median(mine.map((s) => s.serverMicros)))} µs, PostgreSQL `
+              + `${Math.round(median(mine.map((s) => s.postgresMicros)))} µs`
+            ])
+        )
+      ],
+      samples: Object.fromEntries([...samples].map(([name, of]) => [row(name), of]))
+    }
+  } finally {
+    for (const side of sides) await side.stop()
+  }
+}
+
+/** Ours with traces sampled at 1 %, against ours with the sampler off. */
+const tracing = async (ground: Ground, { rounds, seconds, wanted }: Options, say: Say): Promise<Outcome> => {
+  const name = "tracing/1-percent"
+  if (!wanted(name)) return { rows: [], samples: {} }
+  const sides: Array<HttpSide> = []
+  try {
+    say("tracing: two of ours")
+    const on = await ours(ground, "sampled", await ourDatabase(ground, "ours_sampled"))
+    sides.push(on)
+    const off = await ours(ground, "untraced", await ourDatabase(ground, "ours_untraced"), { sampler: "always_off" })
+    sides.push(off)
+    const contenders = [http(ground, on, "random", seconds), http(ground, off, "random", seconds)]
+    const samples = await interleave(contenders, rounds, async (side, round) => {
+      say(`tracing, round ${round} of ${rounds}: ${side}`)
+      await settle(ground.postgres)
+    })
+    const faults = (await Promise.all([on.check(), off.check()])).flat()
+    return {
+      rows: [compared(name, samples.get("sampled") ?? [], samples.get("untraced") ?? [], faults)],
+      samples: Object.fromEntries([...samples].map(([side, of]) => [`tracing/${side}`, of]))
+    }
+  } finally {
+    for (const side of sides) await side.stop()
+  }
+}
+
+/** Everything that is measured against somebody else. */
+export const comparisons = async (ground: Ground, options: Options, say: Say): Promise<Outcome> => {
+  const outcomes: Array<Outcome> = []
+  for (const it of duels) outcomes.push(await duel(ground, options, it, say))
+  outcomes.push(await tracing(ground, options, say))
+  return {
+    rows: outcomes.flatMap(({ rows }) => rows),
+    samples: Object.assign({}, ...outcomes.map(({ samples }) => samples))
+  }
+}
