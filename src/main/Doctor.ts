@@ -19,7 +19,7 @@ const doctor = Command.make(
   "doctor",
   { json },
   Effect.fnUntraced(function*({ json }) {
-    const report = yield* Effect.provide(examineDatabase, database)
+    const report = yield* Effect.provide(examineDatabase(), database)
     if (json) yield* Console.log(JSON.stringify(report, undefined, 2))
     else {
       const colour = process.stdout.isTTY && process.env["NO_COLOR"] === undefined

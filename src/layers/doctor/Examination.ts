@@ -120,14 +120,17 @@ const examineOne = Effect.fnUntraced(function*(recorder: Recorder, { calls, name
 /**
  * Runs every named query twice, and undoes it. The first time PostgreSQL plans as it does for the application, under
  * EXPLAIN ANALYZE: that tells what is slow today. The second time it may not scan a table that it can read by an index:
- * that tells what lacks an index, however few rows there are.
+ * that tells what lacks an index, however few rows there are. `wanted` chooses among the queries; all by default.
  */
-export const examineAll = Effect.gen(function*() {
+export const examineAll = Effect.fnUntraced(function*(wanted: (query: string) => boolean = () => true) {
   const examine = (analyze: boolean, settings: Readonly<Record<string, string>>) =>
     Effect.scoped(Effect.gen(function*() {
       const recorder = yield* makeRecorder({ analyze, settings })
       const { madeUp, queries } = yield* queriesOf(recorder)
-      const examined = yield* Effect.forEach(queries, (query) => examineOne(recorder, query))
+      const examined = yield* Effect.forEach(
+        queries.filter(({ name }) => wanted(name)),
+        (query) => examineOne(recorder, query)
+      )
       return { examined, madeUp }
     }))
   const today = yield* examine(true, {})

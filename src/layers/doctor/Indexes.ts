@@ -135,7 +135,7 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     ),
     submissions_pkey: serves(
       "unique btree (id)",
-      "VideoStore.submission VideoStore.addSubmission VerificationStore.decide VideoStore.enqueue VideoStore.abandon VerificationStore.begin VerificationStore.fail"
+      "VideoStore.submission VideoStore.addSubmission VerificationStore.decide"
     ),
     submissions_reserving: serves(
       "btree (created_at) WHERE (status = 'reserving'::text)",

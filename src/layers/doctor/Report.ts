@@ -61,12 +61,15 @@ const isIndex = (name: string) => names.has(name)
 
 const neededBy = ({ index, table }: IndexUse): string => {
   const expected = expectedIndexes[table]?.[index]
-  if (expected === undefined) return ""
+  if (expected === undefined) return table.endsWith("_migrations") ? "the queue's library" : ""
   return expected.rule ?? expected.queries.join(", ")
 }
 
-/** The four reports and what follows from them. Changes nothing: what is run to be explained is rolled back. */
-export const examineDatabase = Effect.gen(function*() {
+/**
+ * The four reports and what follows from them. Changes nothing: what is run to be explained is rolled back. `wanted` chooses
+ * the queries whose plans are looked at; all by default.
+ */
+export const examineDatabase = Effect.fnUntraced(function*(wanted?: (query: string) => boolean) {
   const sql = yield* PgClient.PgClient
   const [place] = yield* sql.unsafe<{ readonly name: string; readonly server: string; readonly migrated: boolean }>(
     `SELECT current_database() AS name, current_setting('server_version') AS server,
@@ -81,7 +84,7 @@ export const examineDatabase = Effect.gen(function*() {
   // Read before the examination, whose own scans would count as use.
   const indexes = yield* indexUse(sql)
   const tables = yield* tableSizes(sql)
-  const { madeUp, today, unscanned } = yield* examineAll
+  const { madeUp, today, unscanned } = yield* examineAll(wanted)
   const findings = diagnose({ today, unscanned, indexes })
   const report: DoctorReport = {
     database: place.name,
