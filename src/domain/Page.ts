@@ -1,4 +1,4 @@
-import { Effect, Option, Schema } from "effect"
+import { DateTime, Effect, Option, Schema } from "effect"
 import { Base64Url } from "effect/encoding"
 import { InvalidRequest } from "./Problem.ts"
 
@@ -15,6 +15,21 @@ export const pageQuery = {
 /** A list: the items, and where the next page begins (null at the end). */
 export const pageOf = <S extends Schema.Top>(item: S) =>
   Schema.Struct({ items: Schema.Array(item), nextCursor: Schema.NullOr(Schema.String) })
+
+const instant = /^[2-9]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00$/
+
+/** An instant in a cursor, to the microsecond as the database writes it: a Date would round it, and lose or repeat items. */
+export const PositionInstant = Schema.String.check(Schema.makeFilter((text: string) => {
+  const read = instant.test(text) ? DateTime.make(text.replace("+00", "Z")) : Option.none()
+  // The 30th of February is read as the 2nd of March, and would be refused by the database.
+  const exact = Option.exists(read, (at) => DateTime.formatIso(at).slice(0, 19) === text.slice(0, 19))
+  return exact || "an instant to the microsecond"
+}))
+
+/** A bigint in a cursor: what JSON cannot say as a number, within what the database can hold. */
+export const PositionNumber = Schema.BigIntFromString.check(
+  Schema.isBetweenBigInt({ minimum: 0n, maximum: 9_223_372_036_854_775_807n })
+)
 
 /**
  * Opaque cursors over a position: base64url of its JSON. They carry no rights: a tampered one can only name another

@@ -2,7 +2,7 @@ import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import { CampaignId } from "../domain/Ids.ts"
 import { Amount, type Currency, UnsupportedCurrency } from "../domain/Money.ts"
 import { MoneyRequest } from "../domain/MoneyRequest.ts"
-import { cursorOf, cut } from "../domain/Page.ts"
+import { cursorOf, cut, PositionInstant } from "../domain/Page.ts"
 import type { Principal } from "../domain/Principal.ts"
 import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
 import {
@@ -27,7 +27,7 @@ import { Ledger, type PostError } from "./Ledger.ts"
 import { newId } from "./NewId.ts"
 import { RewardStore } from "./RewardStore.ts"
 
-const position = cursorOf(Schema.Struct({ at: Schema.String.check(Schema.isMaxLength(40)), id: CampaignId }))
+const position = cursorOf(Schema.Struct({ at: PositionInstant, id: CampaignId }))
 
 type ActError = NotFound | IllegalCampaignTransition | Unavailable
 

@@ -8,7 +8,7 @@ import {
 } from "../domain/LedgerAdmin.ts"
 import { Amount } from "../domain/Money.ts"
 import { IdempotencyKeyReused, MoneyRequest } from "../domain/MoneyRequest.ts"
-import { cursorOf, cut } from "../domain/Page.ts"
+import { cursorOf, cut, PositionNumber } from "../domain/Page.ts"
 import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
 import { between, clearingOf, type PostingConflict, walletOf } from "../domain/Wallet.ts"
 import { withDatabase } from "./Database.ts"
@@ -17,7 +17,7 @@ import { type AuditReport, LedgerAudit } from "./LedgerAudit.ts"
 import { type ActRow, LedgerHistoryStore } from "./LedgerHistoryStore.ts"
 import { Users } from "./Users.ts"
 
-const position = cursorOf(Schema.Struct({ seq: Schema.BigInt }))
+const position = cursorOf(Schema.Struct({ seq: PositionNumber }))
 
 type ActError = Exclude<PostError, PostingConflict> | IdempotencyKeyReused | NotFound
 

@@ -3,7 +3,7 @@ import type { TransferId, UserId } from "../domain/Ids.ts"
 import { RangeReversed } from "../domain/LedgerAdmin.ts"
 import { Amount, type Currency, UnsupportedCurrency } from "../domain/Money.ts"
 import { IdempotencyKeyReused, MoneyRequest } from "../domain/MoneyRequest.ts"
-import { cursorOf, cut } from "../domain/Page.ts"
+import { cursorOf, cut, PositionInstant, PositionNumber } from "../domain/Page.ts"
 import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
 import {
   between,
@@ -27,7 +27,7 @@ type TransferError =
   | SameAccount
   | UnsupportedCurrency
 
-const position = cursorOf(Schema.Struct({ at: Schema.String.check(Schema.isMaxLength(40)), seq: Schema.BigInt }))
+const position = cursorOf(Schema.Struct({ at: PositionInstant, seq: PositionNumber }))
 
 /** A line of a statement. */
 export type StatementEntry = EntryRow
