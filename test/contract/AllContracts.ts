@@ -1,3 +1,4 @@
+import { adminContracts } from "./AdminContracts.ts"
 import { identityContracts } from "./IdentityContracts.ts"
 import { paymentContracts } from "./PaymentContracts.ts"
 import { rewardsContracts } from "./RewardsContracts.ts"
@@ -12,5 +13,6 @@ export const contracts: Contracts = {
   ...paymentContracts,
   ...rewardsContracts,
   ...videoContracts,
-  ...systemContracts
+  ...systemContracts,
+  ...adminContracts
 }

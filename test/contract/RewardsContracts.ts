@@ -54,6 +54,7 @@ export const rewardsContracts: Contracts = {
     status: 201,
     signedIn: true,
     keyed: false,
+    role: "sponsor",
     shape,
     attempt: Effect.map(Cast, ({ sponsor: { token } }) => ({
       path: "/api/campaigns",

@@ -1,5 +1,6 @@
 import { Context, Effect, Layer } from "effect"
 import type { HttpServer } from "effect/http"
+import type { Role } from "../../src/domain/Principal.ts"
 import type { Identity } from "../../src/services/Identity.ts"
 import type { Ledger } from "../../src/services/Ledger.ts"
 import { MediaEngine } from "../../src/services/MediaEngine.ts"
@@ -7,18 +8,20 @@ import { ApiTest, type Call, give, type Member, register } from "../layers/ApiTe
 import type { PgTest } from "../layers/PgTest.ts"
 import type { Sandbox } from "../layers/sandbox.ts"
 
-/** Who takes part: two members that know nothing of one another, and a sponsor. All of them have money. */
+/** Who takes part: two members that know nothing of one another, a sponsor and an administrator. All have money. */
 export class Cast extends Context.Service<Cast, {
   readonly alice: Member
   readonly bob: Member
   readonly sponsor: Member
+  readonly admin: Member
 }>()("midnight/test/Cast") {
   static readonly layer = Layer.effect(
     Cast,
     Effect.gen(function*() {
-      const [alice, bob, sponsor] = yield* Effect.all([register(), register(), register("sponsor")])
-      for (const { id } of [alice, bob, sponsor]) yield* give(id, 100_000_000)
-      return { alice, bob, sponsor }
+      const people = [register(), register(), register("sponsor"), register("admin")] as const
+      const [alice, bob, sponsor, admin] = yield* Effect.all(people)
+      for (const { id } of [alice, bob, sponsor, admin]) yield* give(id, 100_000_000)
+      return { alice, bob, sponsor, admin }
     })
   )
 }
@@ -45,6 +48,8 @@ export interface RouteContract {
   readonly wrongQuery?: ReadonlyArray<readonly [query: string, pointer: string]>
   /** The path names something that belongs to the caller alone. */
   readonly owned?: boolean
+  /** Without this role it is 403. */
+  readonly role?: Role
   /** Counts what a keyed request makes. */
   readonly counted?: string
   /** What makes another good body of the good one; a route without a body has none. */

@@ -98,7 +98,13 @@ export const videoContracts: Contracts = {
     signedIn: true,
     keyed: false,
     shape: { "": ["items", "nextCursor"], "items.0": submission },
-    attempt: Effect.map(submitted, ({ member: { token } }) => ({ path: "/api/video/submissions", token })),
+    attempt: Effect.gen(function*() {
+      const { member } = yield* submitted
+      const { client } = yield* ApiTest
+      const videoId = yield* uploaded(member)
+      yield* client.video.verify({ payload: { videoId } }).pipe(keyed, as(member))
+      return { path: "/api/video/submissions", token: member.token }
+    }),
     typed: Effect.gen(function*() {
       const { client } = yield* ApiTest
       const { member, submission: { id } } = yield* submitted

@@ -1,5 +1,5 @@
 import { assert } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
 import { randomUUID } from "node:crypto"
 import { TransferId } from "../../src/domain/Ids.ts"
 import { Amount } from "../../src/domain/Money.ts"
@@ -25,7 +25,8 @@ export const wrongPage = [
 
 const transfer = ["id", "kind", "amount", "currency", "fromUserId", "toUserId", "memo", "createdAt"]
 const entry = ["id", "transferId", "kind", "amount", "currency", "balanceAfter", "memo", "createdAt"]
-const sent = Effect.gen(function*() {
+/** A transfer of 2,500 kobo from Alice to Bob. */
+export const sent = Effect.gen(function*() {
   const { client } = yield* ApiTest
   const { alice, bob } = yield* Cast
   return yield* client.wallet.send({ payload: { toUserId: bob.id, amount, currency } }).pipe(keyed, as(alice))
@@ -51,12 +52,53 @@ export const walletContracts: Contracts = {
       )
     })
   },
+  "GET /api/wallet/balance": {
+    status: 200,
+    signedIn: true,
+    keyed: false,
+    shape: { "": ["currency", "balance", "held", "available", "at"] },
+    attempt: Effect.map(Cast, ({ alice: { token } }) => ({ path: "/api/wallet/balance?currency=NGN", token })),
+    typed: Effect.gen(function*() {
+      const { client } = yield* ApiTest
+      const member = yield* register()
+      yield* give(member.id, 40)
+      const { at } = yield* client.wallet.balance({ query: { currency } }).pipe(as(member))
+      yield* give(member.id, 2)
+      const then = yield* client.wallet.balance({ query: { currency, at } }).pipe(as(member))
+      const now = yield* client.wallet.balance({ query: { currency } }).pipe(as(member))
+      assert.deepStrictEqual([then.balance, now.balance, now.available], [40n, 42n, 42n])
+    }),
+    wrongQuery: [["currency=XYZ", "/query/currency"], ["currency=NGN&at=then", "/query/at"]]
+  },
+  "GET /api/wallet/statement": {
+    status: 200,
+    signedIn: true,
+    keyed: false,
+    shape: {},
+    attempt: Effect.map(Cast, ({ alice: { token } }) => ({ path: "/api/wallet/statement?currency=NGN", token })),
+    typed: Effect.gen(function*() {
+      const { client } = yield* ApiTest
+      const member = yield* register()
+      for (const amount of [30, 12]) yield* give(member.id, amount)
+      const bytes = yield* client.wallet.statement({ query: { currency } }).pipe(as(member))
+      const lines = (yield* Stream.mkString(Stream.decodeText(bytes))).trim().split(/\r?\n/)
+      assert.strictEqual(lines.length, 3)
+      for (const amount of [30, 12]) assert.match(lines.join("\n"), new RegExp(`,${amount},`))
+    }),
+    wrongQuery: [["currency=XYZ", "/query/currency"], ["currency=NGN&from=then", "/query/from"], [
+      "currency=NGN&to=soon",
+      "/query/to"
+    ]]
+  },
   "GET /api/wallet/transactions": {
     status: 200,
     signedIn: true,
     keyed: false,
     shape: { "": ["items", "nextCursor"], "items.0": entry },
-    attempt: Effect.map(Cast, ({ alice: { token } }) => ({ path: "/api/wallet/transactions", token })),
+    attempt: Effect.map(
+      Effect.andThen(sent, Cast),
+      ({ alice: { token } }) => ({ path: "/api/wallet/transactions", token })
+    ),
     typed: Effect.gen(function*() {
       const { client } = yield* ApiTest
       const { bob } = yield* Cast

@@ -115,6 +115,16 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("every route
       }))
   }
 
+  for (const one of all.filter(({ contract }) => contract.role !== undefined)) {
+    it.effect(`${one.route} answers 403 to who lacks the role ${one.contract.role}`, () =>
+      Effect.gen(function*() {
+        const { alice, sponsor } = yield* Cast
+        for (const { token } of one.contract.role === "sponsor" ? [alice] : [alice, sponsor]) {
+          isProblem(yield* attempt(one, (call) => ({ ...call, token })), 403, "Forbidden")
+        }
+      }))
+  }
+
   for (const one of all.filter(({ contract }) => contract.owned)) {
     it.effect(`${one.route} answers another member as if it did not exist`, () =>
       Effect.gen(function*() {
@@ -167,7 +177,8 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("every route
     it.effect(`${one.route} names the place of a wrong parameter`, () =>
       Effect.gen(function*() {
         for (const [query, pointer] of one.contract.wrongQuery ?? []) {
-          const answer = yield* attempt(one, (call) => ({ ...call, path: `${call.path}?${query}` }))
+          const at = ({ path }: Call) => `${path.split("?", 1)[0]}?${query}`
+          const answer = yield* attempt(one, (call) => ({ ...call, path: at(call) }))
           isProblem(answer, 400, "InvalidRequest")
           assert.include(pointersOf(answer), pointer, query)
         }

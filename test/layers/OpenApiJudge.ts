@@ -111,5 +111,5 @@ export const judge = (document: Json, { contentType, method, path, status, text 
   const media = contentType.split(";", 1)[0] ?? ""
   const schema = objectOf(objectOf(content)[media])["schema"]
   if (schema === undefined) return [`${name} is ${media}, and not in the document`]
-  return complaints(schema, JSON.parse(text), document, name)
+  return media.endsWith("json") ? complaints(schema, JSON.parse(text), document, name) : []
 }
