@@ -17,7 +17,8 @@ export const rounds = (run: string): fc.Arbitrary<Rounds> => {
   const payer: AccountName = `clearing:${run}`
   const spender = fc.constantFrom(...spenders)
   const anyone = fc.constantFrom(payer, ...spenders)
-  const amount = fc.integer({ min: 1, max: 60 }).map(BigInt)
+  // Multiples of ten, so that an account often has exactly what is asked of it: the edge at which a floor is got wrong.
+  const amount = fc.integer({ min: 1, max: 5 }).map((tens) => BigInt(tens * 10))
   const key = fc.integer({ min: 0, max: 11 }).map((n) => `transfer:${run}-${n}`)
   const hold = fc.integer({ min: 0, max: 5 }).map((n) => `hold:${run}-${n}`)
 
