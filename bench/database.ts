@@ -43,7 +43,7 @@ export const query = (
 
 /** A script of statements, each of which ends with a semicolon and an empty line or the end of the text. */
 export const script = async (url: string, text: string): Promise<void> => {
-  for (const statement of text.split(/;\n\n|;\s*$|\n\n(?=--)/)) {
+  for (const statement of text.split(/;\n\n|;\s*$/)) {
     if (statement.replace(/^--.*$/gm, "").trim() !== "") await query(url, statement)
   }
 }

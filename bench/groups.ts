@@ -35,7 +35,7 @@ const rotate = () => {
 
 type Work = "random" | "hot" | "wallet"
 
-const http = (ground: Ground, side: HttpSide, work: Work, seconds: number): Contender => ({
+export const http = (ground: Ground, side: HttpSide, work: Work, seconds: number): Contender => ({
   name: side.name,
   measure: async () => {
     const heads = await makeHeads(ground.keys, senders)

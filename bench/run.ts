@@ -5,6 +5,7 @@ import { parseArgs } from "node:util"
 import { manyConnections, start } from "./alone.ts"
 import { query, startPostgres } from "./database.ts"
 import { comparisons, type Options } from "./groups.ts"
+import { growth } from "./growth.ts"
 import { describeMachine, hasProc } from "./machine.ts"
 import { makeKeys } from "./members.ts"
 import { pgbenchPath, pgbenchVersion } from "./pgbench.ts"
@@ -15,7 +16,7 @@ import { versions } from "./versions.ts"
 const usage = `npm run bench -- ledger [options]
 
 Starts everything it needs itself (PostgreSQL, our API, Express, Fastify; pgbench where it is installed), each in a fresh
-durable database, measures them in turns, checks everybody's books and prints ratios. About 12 minutes.
+durable database, measures them in turns, checks everybody's books and prints ratios. About a quarter of an hour.
 
   --rounds N      rounds of each comparison (5)
   --seconds N     seconds measured in a round, after 2 s of warm-up (4)
@@ -85,6 +86,8 @@ const ledger = async (options: Options): Promise<boolean> => {
     const rows: Array<Row> = [...compared.rows]
     rows.push(...await manyConnections(ground, options, say))
     rows.push(...await start(ground, options, say))
+    const grown = await growth(ground, options, say)
+    rows.push(...grown.rows)
     const order = [...targets.keys()]
     rows.sort((a, b) => order.indexOf(a.row) - order.indexOf(b.row))
     const path = pgbenchPath()
@@ -99,7 +102,7 @@ const ledger = async (options: Options): Promise<boolean> => {
       date: new Date().toISOString(),
       rounds: options.rounds,
       seconds: options.seconds,
-      samples: compared.samples
+      samples: { ...compared.samples, ...grown.samples }
     }
     if (process.stderr.isTTY) process.stderr.write("\r\x1b[K")
     print(table(report))

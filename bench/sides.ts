@@ -123,7 +123,7 @@ export const ours = async (
       TRUSTED_PROXIES: "loopback",
       DRAIN_GRACE: "0 seconds",
       LOG_FORMAT: "json",
-      OTEL_EXPORTER_OTLP_ENDPOINT: ground.collector,
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${ground.collector}/v1/traces`,
       OTEL_TRACES_SAMPLER: options.sampler ?? "parentbased_traceidratio",
       OTEL_TRACES_SAMPLER_ARG: "0.01"
     },
@@ -148,6 +148,8 @@ const peerBooks = [
 
 export const checkPeer = async (url: string): Promise<ReadonlyArray<string>> => {
   const wrong: Array<string> = []
+  // Without statistics of what has just been written, PostgreSQL would compare every transfer with every entry.
+  for (const table of ["transfers", "entries"]) await query(url, `ANALYZE ${table}`)
   for (const [says, text] of peerBooks) {
     const rows = await query(url, text)
     if (rows.length > 0) wrong.push(`${says}: ${String(rows[0]?.[0])}`)
