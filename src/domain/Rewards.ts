@@ -1,5 +1,6 @@
 import { DateTime, Effect, Option, Schema } from "effect"
 import { CampaignId, UserId } from "./Ids.ts"
+import { Instant } from "./Instant.ts"
 import { Amount, Balance, Currency, Money } from "./Money.ts"
 import type { Principal } from "./Principal.ts"
 import { Problem } from "./Problem.ts"
@@ -38,15 +39,15 @@ export const CreateCampaign = Schema.Struct({
   slots: Slots,
   perMember: Schema.optionalKey(PerMember),
   rules: Schema.optionalKey(VerificationRules),
-  opensAt: Schema.optionalKey(Schema.DateTimeUtcFromString),
-  closesAt: Schema.optionalKey(Schema.DateTimeUtcFromString)
+  opensAt: Schema.optionalKey(Instant),
+  closesAt: Schema.optionalKey(Instant)
 }).annotate({ identifier: "CreateCampaign" })
 export type CreateCampaign = typeof CreateCampaign.Type
 
 export const PatchCampaign = Schema.Struct({
   title: Schema.optionalKey(Title),
   brief: Schema.optionalKey(Brief),
-  closesAt: Schema.optionalKey(Schema.DateTimeUtcFromString)
+  closesAt: Schema.optionalKey(Instant)
 }).annotate({ identifier: "PatchCampaign" })
 export type PatchCampaign = typeof PatchCampaign.Type
 

@@ -1,6 +1,7 @@
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "effect/http-api"
 import { TransferId } from "../domain/Ids.ts"
+import { Instant } from "../domain/Instant.ts"
 import { RangeReversed } from "../domain/LedgerAdmin.ts"
 import { Currency, UnsupportedCurrency } from "../domain/Money.ts"
 import { IdempotencyKeyReused } from "../domain/MoneyRequest.ts"
@@ -32,15 +33,15 @@ const transactions = HttpApiEndpoint.get("transactions", "/api/wallet/transactio
     ...pageQuery,
     currency: Schema.optionalKey(Currency),
     kind: Schema.optionalKey(TransferKind),
-    from: Schema.optionalKey(Schema.DateTimeUtcFromString),
-    to: Schema.optionalKey(Schema.DateTimeUtcFromString)
+    from: Schema.optionalKey(Instant),
+    to: Schema.optionalKey(Instant)
   },
   success: pageOf(Entry),
   error: [InvalidRequest, RangeReversed, Unavailable]
 })
 
 const balance = HttpApiEndpoint.get("balance", "/api/wallet/balance", {
-  query: { currency: Currency, at: Schema.optionalKey(Schema.DateTimeUtcFromString) },
+  query: { currency: Currency, at: Schema.optionalKey(Instant) },
   success: WalletBalance,
   error: Unavailable
 })
@@ -48,8 +49,8 @@ const balance = HttpApiEndpoint.get("balance", "/api/wallet/balance", {
 const statement = HttpApiEndpoint.get("statement", "/api/wallet/statement", {
   query: {
     currency: Currency,
-    from: Schema.optionalKey(Schema.DateTimeUtcFromString),
-    to: Schema.optionalKey(Schema.DateTimeUtcFromString)
+    from: Schema.optionalKey(Instant),
+    to: Schema.optionalKey(Instant)
   },
   success: HttpApiSchema.StreamUint8Array({ contentType: "text/csv" }),
   error: [RangeReversed, Unavailable]

@@ -19,16 +19,21 @@ export type Bulkhead = keyof typeof bulkheads
 export const rolePassword = (rolesSecret: Redacted.Redacted<string>, role: string): Redacted.Redacted<string> =>
   Redacted.make(createHmac("sha256", Redacted.value(rolesSecret)).update(`midnight:${role}`).digest("base64url"))
 
+/** The owner's connection string with a bulkhead's role and its derived password put in. */
+export const roleUrl = (owner: string, rolesSecret: Redacted.Redacted<string>, bulkhead: Bulkhead): URL => {
+  const { role } = bulkheads[bulkhead]
+  const url = new URL(owner)
+  url.username = `midnight_${role}`
+  url.password = Redacted.value(rolePassword(rolesSecret, role))
+  return url
+}
+
 /** The bulkhead's connection string: its own variable, or the owner's with the role and its password put in. */
 const urlOf = (bulkhead: Bulkhead) =>
   Effect.gen(function*() {
-    const { role, variable } = bulkheads[bulkhead]
-    const own = yield* Config.option(Config.Redacted(variable))
+    const own = yield* Config.option(Config.Redacted(bulkheads[bulkhead].variable))
     if (Option.isSome(own)) return new URL(Redacted.value(own.value))
-    const url = new URL(Redacted.value(yield* Settings.databaseUrl))
-    url.username = `midnight_${role}`
-    url.password = Redacted.value(rolePassword(yield* Settings.rolesSecret, role))
-    return url
+    return roleUrl(Redacted.value(yield* Settings.databaseUrl), yield* Settings.rolesSecret, bulkhead)
   })
 
 // A client configured by `url` reports a wrong db.namespace and server.address in its spans, so the parts are given.

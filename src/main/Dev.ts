@@ -6,7 +6,7 @@ import { connect } from "node:net"
 import { join, resolve } from "node:path"
 import * as Settings from "../layers/Config.ts"
 import { requireFreePorts } from "../layers/embedded/Ports.ts"
-import { embeddedSecrets } from "../layers/embedded/Secrets.ts"
+import { embeddedSecrets, type ProgramName, secretsOf } from "../layers/embedded/Secrets.ts"
 import { EmbeddedPostgres } from "../layers/EmbeddedPostgres.ts"
 import { HomeLock } from "../layers/HomeLock.ts"
 import { type Program, runProgram, supervise } from "../layers/Processes.ts"
@@ -61,9 +61,7 @@ const base = ({ host }: Place, port: number) => {
 }
 
 /** What every process is given. A variable that the person has set is never overridden. */
-const environmentOf = (place: Place, databaseUrl: string, secrets: Readonly<Record<string, string>>) => ({
-  ...secrets,
-  DATABASE_URL: databaseUrl,
+const environmentOf = (place: Place) => ({
   MIDNIGHT_HOME: place.home,
   HOST: place.host,
   PORT: String(place.ports.PORT),
@@ -154,11 +152,14 @@ const screen = (place: Place) => {
 
 const run = Effect.fnUntraced(function*(place: Place, databaseUrl: string, fresh: boolean) {
   const secrets = place.embedded ? yield* embeddedSecrets(place.home) : {}
-  const environment = environmentOf(place, databaseUrl, secrets)
-  const program = (name: string, file: string): Program => ({
+  const environment = environmentOf(place)
+  const program = (name: string, file: ProgramName): Program => ({
     name,
     file: `src/main/${file}.ts`,
-    environment,
+    environment: {
+      ...environment,
+      ...(place.embedded ? secretsOf(file, secrets, databaseUrl) : { DATABASE_URL: databaseUrl })
+    },
     pidFile: join(place.home, "processes", `${file.toLowerCase()}.pid`)
   })
   yield* runProgram(program("migrate", "Migrate"))

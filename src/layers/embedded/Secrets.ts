@@ -1,7 +1,8 @@
-import { Effect, Schema } from "effect"
+import { Effect, Redacted, Schema } from "effect"
 import { generateKeyPairSync, randomBytes } from "node:crypto"
 import { readFile, rename, writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import { bulkheads, roleUrl } from "../Pools.ts"
 
 export class SecretsUnreadable extends Schema.TaggedError<SecretsUnreadable>()("SecretsUnreadable", {
   file: Schema.String,
@@ -24,6 +25,41 @@ const make: Readonly<Record<string, () => string>> = {
   UPLOAD_SECRET: random,
   SANDBOX_SECRET_KEY: random,
   SANDBOX_WEBHOOK_SECRET: random
+}
+
+// What each process gets to know. Whoever breaks out of the video process finds the key of its own role and of upload URLs:
+// neither the owner's database, nor the wallet's role, nor the key that signs access tokens.
+const known = {
+  Migrate: { secrets: ["DATABASE_ROLES_SECRET"], roles: [] },
+  Api: {
+    secrets: [
+      "JWT_PRIVATE_KEY",
+      "REFRESH_TOKEN_SECRET",
+      "UPLOAD_SECRET",
+      "SANDBOX_SECRET_KEY",
+      "SANDBOX_WEBHOOK_SECRET"
+    ],
+    roles: ["identity", "wallet", "payments", "rewards", "videoApi"]
+  },
+  Video: { secrets: ["UPLOAD_SECRET"], roles: ["videoWorker"] },
+  Sandbox: { secrets: ["SANDBOX_SECRET_KEY", "SANDBOX_WEBHOOK_SECRET"], roles: [] },
+  Seed: { secrets: ["JWT_PRIVATE_KEY", "REFRESH_TOKEN_SECRET"], roles: ["identity"] }
+} as const
+
+export type ProgramName = keyof typeof known
+
+/** The part of the secrets that is a process's own, with the connection strings of its roles. */
+export const secretsOf = (
+  program: ProgramName,
+  secrets: Readonly<Record<string, string>>,
+  owner: string
+): Readonly<Record<string, string>> => {
+  const rolesSecret = Redacted.make(secrets["DATABASE_ROLES_SECRET"] ?? "")
+  return Object.fromEntries([
+    ...known[program].secrets.map((name) => [name, secrets[name] ?? ""] as const),
+    ...known[program].roles.map((role) => [bulkheads[role].variable, roleUrl(owner, rolesSecret, role).href] as const),
+    ...(program === "Migrate" ? [["DATABASE_URL", owner] as const] : [])
+  ])
 }
 
 const Secrets = Schema.fromJsonString(Schema.Record(Schema.String, Schema.String))
