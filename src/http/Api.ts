@@ -19,6 +19,7 @@ export class Api extends HttpApi.make("midnight")
   .add(AdminApi)
   .add(SystemApi)
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })
+  .annotate(HttpApi.QueryParseOptions, { errors: "all" })
   .annotateMerge(OpenApi.annotations({
     title: "Midnight",
     version: "0.1.0",
