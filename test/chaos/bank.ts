@@ -48,15 +48,20 @@ const show = (seconds: number) => ({ acknowledged, elapsed, kills, refused }: Pr
   if (elapsed >= seconds) process.stdout.write(`\r\u001b[K`)
 }
 
-const slowest = (report: BankReport, what: string) =>
-  Math.max(0, ...report.recoveries.filter((one) => one.what === what).map(({ millis }) => millis))
+const times = (millis: ReadonlyArray<number>) => {
+  const ascending = millis.toSorted((a, b) => a - b)
+  return `${ascending[Math.floor(ascending.length / 2)] ?? 0} ms in the middle, ${ascending.at(-1) ?? 0} ms at most`
+}
 
 const print = (report: BankReport) => {
   const { acknowledged, findings, kills, refused, sent } = report
   console.log(`${sent} transfers sent, ${acknowledged} acknowledgements, ${refused} refused for want of money`)
   console.log(`${kills.server + kills.postgres} SIGKILLs: ${kills.server} of a server, ${kills.postgres} of PostgreSQL`)
   for (const what of ["server", "postgres"]) {
-    if (slowest(report, what) > 0) console.log(`slowest return to service after ${what}: ${slowest(report, what)} ms`)
+    const of = report.recoveries.filter((one) => one.what === what)
+    if (of.length === 0) continue
+    console.log(`${what.padEnd(8)} from SIGKILL to ready:  ${times(of.map(({ restart }) => restart))}`)
+    console.log(`${what.padEnd(8)} from SIGKILL to served: ${times(of.map(({ service }) => service))}`)
   }
   for (const { claim, first, times } of findings) {
     console.log(`✗ ${claim}: broken ${times} times`)

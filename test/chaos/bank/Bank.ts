@@ -9,9 +9,9 @@ import { Health } from "../../../src/services/Health.ts"
 import { Ledger } from "../../../src/services/Ledger.ts"
 import { Users } from "../../../src/services/Users.ts"
 import { client, type Customer, register } from "./Clients.ts"
-import { crashes, type Killable } from "./Crashes.ts"
+import { crashes, type Killable, type Recovery } from "./Crashes.ts"
 import { openJournal } from "./Journal.ts"
-import { type Finding, reconcile, watch } from "./Judge.ts"
+import { deadlocks, type Finding, reconcile, watch } from "./Judge.ts"
 import type { Mutant } from "./Mutants.ts"
 import { type CrashingPostgres, rolesSecret } from "./Postgres.ts"
 import { random } from "./Random.ts"
@@ -28,6 +28,8 @@ export interface BankOptions {
   /** The longest time of work between a recovery and the next kill, in milliseconds. */
   readonly calm: number
   readonly mutant?: Mutant
+  /** Ends as soon as something is seen to be broken: enough to catch a mutant. */
+  readonly untilBroken?: boolean
 }
 
 export interface Progress {
@@ -42,8 +44,7 @@ export interface BankReport {
   readonly acknowledged: number
   readonly refused: number
   readonly kills: { readonly server: number; readonly postgres: number }
-  /** From each SIGKILL to the next acknowledgement of anybody, in milliseconds. */
-  readonly recoveries: ReadonlyArray<{ readonly what: string; readonly millis: number }>
+  readonly recoveries: ReadonlyArray<Recovery>
   readonly findings: ReadonlyArray<Finding>
   readonly journal: string
 }
@@ -122,13 +123,14 @@ export const bank = Effect.fnUntraced(function*(
   const { findings, note } = notes()
   const begin = performance.now()
   const elapsed = () => performance.now() - begin
-  const over = () => elapsed() > options.seconds * 1000
+  const over = () => elapsed() > options.seconds * 1000 || (options.untilBroken === true && findings().length > 0)
   const traffic = {
     bases,
     customers,
     journal,
     over,
     givenUp: () => elapsed() > options.seconds * 1000 + 40_000,
+    onOtherTransfer: note("a repetition of a key is answered with the transfer that it made"),
     onServerError: options.kills.length > 0 ? () => {} : note("no answer is of the 5xx class while nothing is killed")
   }
   const killed = crashes(
@@ -152,6 +154,7 @@ export const bank = Effect.fnUntraced(function*(
   ], { concurrency: "unbounded", discard: true })
   yield* Fiber.interrupt(background)
   servers.forEach((server, i) => server.diedAlone() && note("no server ends by itself")(`api-${i + 1}`))
+  if (options.kills.length === 0) (yield* deadlocks(database)).forEach(note("no transactions deadlock"))
   const books = yield* reconcile(database, yield* Effect.promise(() => readFile(journal.path, "utf8")))
   return {
     ...journal.counts,

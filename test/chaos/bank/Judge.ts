@@ -41,11 +41,19 @@ export const reconcile = (database: Redacted.Redacted<string>, journal: string) 
     return findings
   }).pipe(Effect.scoped, Effect.orDie)
 
+const Glances = Schema.decodeUnknownSync(Schema.Array(Schema.Tuple([Schema.String])))
+
+/** Deadlocks that PostgreSQL broke in this database since its start; statistics lag by a second. */
+export const deadlocks = (database: Redacted.Redacted<string>) =>
+  Effect.gen(function*() {
+    const connection = yield* PgConnection.make({ url: database })
+    const query = "SELECT deadlocks::text FROM pg_stat_database WHERE datname = current_database() AND deadlocks > 0"
+    return Glances(yield* connection.queryValues(query, [])).map(([number]) => number)
+  }).pipe(Effect.scoped, Effect.orDie)
+
 const glance = `SELECT currency || ': all accounts together ' || sum(balance) FROM wallet.accounts
   GROUP BY currency HAVING sum(balance) <> 0
   UNION ALL SELECT 'account ' || id || ' below its floor' FROM wallet.accounts WHERE balance - held < floor`
-
-const Glances = Schema.decodeUnknownSync(Schema.Array(Schema.Tuple([Schema.String])))
 
 /**
  * Looks at the books while they are written, one snapshot after another, for what must hold at every instant: a state that
