@@ -1,5 +1,5 @@
 import { assert, describe, layer } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
+import { Console, Context, Effect, Layer } from "effect"
 import { randomInt } from "node:crypto"
 import { temporaryFolder } from "../layers/Held.ts"
 import { bank, type BankOptions, type BankReport } from "./bank/Bank.ts"
@@ -44,7 +44,7 @@ layer(Ground.layer, { timeout: "60 seconds", excludeTestServices: true })("a ban
     Effect.gen(function*() {
       const report = yield* run({ kills: ["server", "postgres"] })
       const { acknowledged, kills } = report
-      console.log(`bank: ${acknowledged} acknowledged, ${kills.server} + ${kills.postgres} kills, seed ${seed}`)
+      yield* Console.log(`bank: ${acknowledged} acknowledged, ${kills.server} + ${kills.postgres} kills, seed ${seed}`)
       assert.deepStrictEqual(say(report), [], `CHAOS_SEED=${seed}`)
       assert.isAtLeast(acknowledged, 50)
       assert.isAtLeast(kills.server + kills.postgres, 2)

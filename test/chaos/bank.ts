@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
-import { bank, type BankOptions, type BankReport, type Progress } from "./bank/Bank.ts"
+import { bank, type BankOptions, type BankReport, enough, type Progress } from "./bank/Bank.ts"
 import { type MutantName, mutants } from "./bank/Mutants.ts"
 import { type CrashingPostgres, crashingPostgres } from "./bank/Postgres.ts"
 
@@ -69,6 +69,9 @@ const print = (report: BankReport) => {
   }
 }
 
+/** What a run of 90 seconds has to have been through to count. */
+const measure = { kills: 20, acknowledged: 5_000 }
+
 const optionsFor = (mutantName: MutantName | undefined): BankOptions => {
   const mutant = mutantName === undefined ? undefined : mutants[mutantName]
   const kills = values["no-kills"] || mutant?.kills === "none"
@@ -76,14 +79,16 @@ const optionsFor = (mutantName: MutantName | undefined): BankOptions => {
     : mutant === undefined
     ? ["server", "postgres"] as const
     : [mutant.kills === "postgres" ? "postgres" : "server"] as const
+  const seconds = Number(values.seconds ?? (mutant === undefined ? 90 : 12))
   return {
     seed,
-    seconds: Number(values.seconds ?? (mutant === undefined ? 90 : 12)),
+    seconds,
     clients: Number(values.clients),
     accounts: Number(values.accounts),
     servers: Number(values.servers ?? mutant?.servers ?? 1),
-    calm: 1_500,
+    calm: 3_000,
     kills,
+    ...(mutant === undefined && kills.length > 0 && seconds >= 90 ? { atLeast: measure } : {}),
     ...(mutant === undefined ? {} : { mutant })
   }
 }
@@ -99,6 +104,11 @@ const judged = Effect.fnUntraced(function*(postgres: CrashingPostgres, folder: s
   if (name !== undefined) {
     yield* Console.log(broken ? `✓ caught: ${name}` : `✗ NOT CAUGHT: ${name}`)
     return broken
+  }
+  const { kills } = report
+  if (!broken && !enough(options, kills.server + kills.postgres, report.acknowledged)) {
+    yield* Console.log("✗ Nothing is broken, but this was too little to count: run it again on a quieter machine.")
+    return false
   }
   yield* Console.log(
     broken

@@ -1,5 +1,5 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect, Exit, Layer, Logger } from "effect"
+import { Console, Effect, Exit, Layer, Logger } from "effect"
 import { randomInt } from "node:crypto"
 import { UserId } from "../../src/domain/Ids.ts"
 import { Amount } from "../../src/domain/Money.ts"
@@ -77,7 +77,7 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("two ledgers
       )
       const url = (yield* PgTest).ownerUrl
       const transfers = done.reduce((sum, n) => sum + n, 0)
-      console.log(`two ledgers: ${transfers} transfers in ${seconds} s, seed ${seed}`)
+      yield* Console.log(`two ledgers: ${transfers} transfers in ${seconds} s, seed ${seed}`)
       assert.isAbove(transfers, clients)
       assert.deepStrictEqual(yield* deadlocks(url), [])
       // Nobody kept a journal here: what it says of unknown transfers is left out.

@@ -1,6 +1,6 @@
 import { PgConnection } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer, Option, Schema } from "effect"
+import { Console, Effect, Layer, Option, Schema } from "effect"
 import * as fc from "fast-check"
 import { randomBytes, randomInt } from "node:crypto"
 import { CampaignId, UserId } from "../../src/domain/Ids.ts"
@@ -134,7 +134,9 @@ const written = (books: Books) =>
   [
     ...[...books.entries].map(([account, amounts]) => {
       const ascending = amounts.toSorted((a, b) => a < b ? -1 : a > b ? 1 : 0).join(",")
-      return `${account} ${books.balances.get(account) ?? 0n} held ${books.held.get(account) ?? 0n} entries ${ascending}`
+      return `${account} ${books.balances.get(account) ?? 0n} held ${
+        books.held.get(account) ?? 0n
+      } entries ${ascending}`
     }),
     ...[...books.holds].map(([key, { amount, captured, status }]) =>
       `${key} ${status} ${captured} of ${amount} ${books.authorisations.get(key)?.id}`
@@ -182,7 +184,7 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("the ledger 
         await Effect.runPromise(Effect.provideContext(play(run, all), context))
       })
       yield* Effect.promise(() => fc.assert(property, { seed, numRuns: Number(process.env["MODEL_RUNS"] ?? 60) }))
-      console.log(`model: ${answers} commands, seed ${seed} (MODEL_SEED replays them)`)
+      yield* Console.log(`model: ${answers} commands, seed ${seed} (MODEL_SEED replays them)`)
       assert.deepStrictEqual(yield* reconcileAll, [])
     }))
 })

@@ -28,6 +28,8 @@ export interface BankOptions {
   /** The longest time of work between a recovery and the next kill, in milliseconds. */
   readonly calm: number
   readonly mutant?: Mutant
+  /** Goes on for up to a minute more until so much has happened: a slow machine needs longer for the same proof. */
+  readonly atLeast?: { readonly kills: number; readonly acknowledged: number }
   /** Ends as soon as something is seen to be broken: enough to catch a mutant. */
   readonly untilBroken?: boolean
 }
@@ -83,6 +85,10 @@ const notes = () => {
   return { note, findings: () => [...seen].map(([claim, finding]): Finding => ({ claim, ...finding })) }
 }
 
+/** Whether a run was as long and as hard as it was meant to be. */
+export const enough = ({ atLeast }: BankOptions, kills: number, acknowledged: number): boolean =>
+  atLeast === undefined || (kills >= atLeast.kills && acknowledged >= atLeast.acknowledged)
+
 let banks = 0
 
 /** A database of its own, with the mutant in it, its servers, and customers who have 10,000 each. */
@@ -123,13 +129,15 @@ export const bank = Effect.fnUntraced(function*(
   const { findings, note } = notes()
   const begin = performance.now()
   const elapsed = () => performance.now() - begin
-  const over = () => elapsed() > options.seconds * 1000 || (options.untilBroken === true && findings().length > 0)
+  const kills = () => killed.kills.server + killed.kills.postgres
+  const lasts = () => options.seconds + (enough(options, kills(), journal.counts.acknowledged) ? 0 : 60)
+  const over = () => elapsed() > lasts() * 1000 || (options.untilBroken === true && findings().length > 0)
   const traffic = {
     bases,
     customers,
     journal,
     over,
-    givenUp: () => elapsed() > options.seconds * 1000 + 40_000,
+    givenUp: () => elapsed() > (lasts() + 40) * 1000,
     onOtherTransfer: note("a repetition of a key is answered with the transfer that it made"),
     onServerError: options.kills.length > 0 ? () => {} : note("no answer is of the 5xx class while nothing is killed")
   }
@@ -142,7 +150,6 @@ export const bank = Effect.fnUntraced(function*(
     over,
     journal.lastAcknowledged
   )
-  const kills = () => killed.kills.server + killed.kills.postgres
   const progress = Effect.sync(() => onProgress({ elapsed: elapsed() / 1000, ...journal.counts, kills: kills() }))
   const background = yield* Effect.forkChild(Effect.all([
     watch(database, note("at every instant all accounts hold zero together and none is below its floor")),
