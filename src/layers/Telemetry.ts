@@ -1,4 +1,5 @@
 import * as NodeSdk from "@effect/opentelemetry/NodeSdk"
+import { AlwaysOffSampler } from "@opentelemetry/sdk-trace-base"
 import { Config, Effect, Layer, Logger, Metric, Option, Schema } from "effect"
 import { join } from "node:path"
 import { exporters } from "./telemetry/Exporters.ts"
@@ -62,11 +63,13 @@ const sdk = (options: TelemetryOptions) =>
     }
     const { logs, metrics, traces } = yield* exporters(onDrop)
     const local = options.spanFolder === undefined ? [] : [spanFile(options.spanFolder, options.serviceName)]
+    const keepers = [...local, ...Option.toArray(traces)]
     const family = yield* Config.NonEmptyString("OTEL_SERVICE_NAME").pipe(Config.withDefault("midnight"))
     return {
       resource: { serviceName: `${family}-${options.serviceName}`, serviceVersion: options.version },
-      spanProcessor: [impersonalSpans, sqlSpanNames, ...local, ...Option.toArray(traces)],
-      tracerConfig: { sampler: withoutPolls(yield* sampler) },
+      spanProcessor: [impersonalSpans, sqlSpanNames, ...keepers],
+      // Where nobody keeps spans none is recorded; a request has its trace id all the same.
+      tracerConfig: { sampler: keepers.length === 0 ? new AlwaysOffSampler() : withoutPolls(yield* sampler) },
       metricReader: Option.toArray(metrics),
       logRecordProcessor: Option.match(logs, { onNone: () => [], onSome: (logs) => [impersonalLogs, logs] }),
       shutdownTimeout: 3_000
