@@ -63,13 +63,14 @@ const sdk = (options: TelemetryOptions) =>
     }
     const { logs, metrics, traces } = yield* exporters(onDrop)
     const local = options.spanFolder === undefined ? [] : [spanFile(options.spanFolder, options.serviceName)]
+    const chosen = yield* sampler
     const keepers = [...local, ...Option.toArray(traces)]
     const family = yield* Config.NonEmptyString("OTEL_SERVICE_NAME").pipe(Config.withDefault("midnight"))
     return {
       resource: { serviceName: `${family}-${options.serviceName}`, serviceVersion: options.version },
       spanProcessor: [impersonalSpans, sqlSpanNames, ...keepers],
       // Where nobody keeps spans none is recorded; a request has its trace id all the same.
-      tracerConfig: { sampler: keepers.length === 0 ? new AlwaysOffSampler() : withoutPolls(yield* sampler) },
+      tracerConfig: { sampler: keepers.length === 0 ? new AlwaysOffSampler() : withoutPolls(chosen) },
       metricReader: Option.toArray(metrics),
       logRecordProcessor: Option.match(logs, { onNone: () => [], onSome: (logs) => [impersonalLogs, logs] }),
       shutdownTimeout: 3_000
