@@ -3,7 +3,7 @@ import { Effect, Redacted } from "effect"
 import type { Say } from "./groups.ts"
 
 const opening = `SELECT wallet.post(jsonb_agg(jsonb_build_object(
-    'op', 'transfer', 'key', 'growth:opening:' || n, 'kind', 'adjustment', 'legs', jsonb_build_array(
+    'op', 'transfer', 'key', 'growth:opening:' || n, 'kind', 'charge', 'legs', jsonb_build_array(
       jsonb_build_object('kind', 'clearing', 'owner', 'bench', 'currency', 'NGN', 'amount', '-1000000000'),
       jsonb_build_object('kind', 'wallet', 'owner', '018f0000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'),
                          'currency', 'NGN', 'amount', '1000000000')))))::text

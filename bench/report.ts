@@ -60,6 +60,35 @@ const resources = (name: string, samples: ReadonlyArray<Sample>): string => {
   ].join("  ")
 }
 
+const words = ["below", "at least", "goal"] as const
+
+/** The rows as a table for a page of documentation, with the machine and the date. */
+export const markdown = ({ date, machine, rounds, rows, seconds, versions }: Report): string => {
+  const line = (row: Row) => {
+    const reached = standing(row)
+    const [, name, ours, peer, unit, ratio, range, least, goal] = cells(row)
+    const result = reached === undefined ? `skipped: ${row.reason ?? ""}` : words[reached]
+    return `| \`${name}\` | ${ours} | ${peer} | ${unit} | ${ratio} | ${range} | ${least} | ${goal} | ${result} |`
+  }
+  const notes = rows.filter(({ pass, reason }) => pass !== null && reason !== undefined)
+    .map(({ reason, row }) => `- \`${row}\`: ${reason}`)
+  return [
+    "| row | ours | peer | unit | ratio | range | at least | goal | reached |",
+    "|---|--:|--:|---|--:|--:|--:|--:|---|",
+    ...rows.map(line),
+    "",
+    ...notes,
+    ...(notes.length === 0 ? [] : [""]),
+    `${
+      date.slice(0, 10)
+    }; ${machine.processor}, ${machine.cores} cores, ${machine.memoryGigabytes} GB, ${machine.system};`,
+    `${rounds} rounds of ${seconds} s; ${
+      Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ")
+    }.`,
+    ""
+  ].join("\n")
+}
+
 export const table = (report: Report): string => {
   const lines = [columns, ...report.rows.map(cells)]
   const widths = columns.map((_, i) => Math.max(...lines.map((line) => (line[i] ?? "").length)))

@@ -9,7 +9,7 @@ import { growth } from "./growth.ts"
 import { describeMachine, hasProc } from "./machine.ts"
 import { makeKeys } from "./members.ts"
 import { pgbenchPath, pgbenchVersion } from "./pgbench.ts"
-import { plot, table, writeJson } from "./report.ts"
+import { markdown, plot, table, writeJson } from "./report.ts"
 import { type Row, targets } from "./rows.ts"
 import { versions } from "./versions.ts"
 
@@ -22,6 +22,7 @@ durable database, measures them in turns, checks everybody's books and prints ra
   --seconds N     seconds measured in a round, after 2 s of warm-up (4)
   --rows A,B      only these rows, or all whose names begin so: transfers, hot/express
   --json FILE     write the rows, the machine and the versions as JSON
+  --markdown FILE write the table for a page of documentation
   --svg FILE      where the plot goes (beside FILE, or bench/results/ledger.svg)
   --help          this
 
@@ -36,6 +37,7 @@ const { positionals, values } = parseArgs({
     rows: { type: "string" },
     json: { type: "string" },
     svg: { type: "string" },
+    markdown: { type: "string" },
     help: { type: "boolean", default: false }
   }
 })
@@ -108,6 +110,7 @@ const ledger = async (options: Options): Promise<boolean> => {
     print(table(report))
     if (!hasProc) print("  This system has no /proc: processor time was not measured.")
     if (values.json !== undefined) writeJson(values.json, report)
+    if (values.markdown !== undefined) writeFileSync(values.markdown, markdown(report))
     const svg = values.svg ?? values.json?.replace(/(\.json)?$/, ".svg") ?? join(results, "ledger.svg")
     writeFileSync(svg, plot(report))
     print(`  Plot: ${svg}`)
