@@ -1,5 +1,5 @@
 import { Cause, Context, Effect, Exit, Layer, Option, Predicate, Schema } from "effect"
-import { HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiError } from "effect/http-api"
 import { createHash } from "node:crypto"
 import { OperationId } from "../../domain/Ids.ts"
@@ -38,7 +38,7 @@ export const IdempotencyLive = Layer.effect(
       const request = yield* HttpServerRequest.HttpServerRequest
       const { userId } = yield* CurrentUser
       const key = yield* keyOf(request.headers["idempotency-key"])
-      const path = request.url.split("?", 1)[0] ?? request.url
+      const path = pathOf(endpoint.path, yield* HttpRouter.params)
       const scope: KeyScope = { userId, scope: `${request.method} ${path}`, key }
       const hash = sha256(canonical(yield* Effect.orDie(request.text)))
       let replayed = false
@@ -78,6 +78,13 @@ export const IdempotencyLive = Layer.effect(
     })
   })
 )
+
+/**
+ * The path as the route's pattern spells it. The router takes a path in many spellings (letter case, %-escapes, repeated and
+ * trailing slashes), and a key must mean the same in all of them: a proxy on the way may change the spelling of a retry.
+ */
+const pathOf = (pattern: string, params: Readonly<Record<string, string | undefined>>): string =>
+  pattern.replace(/:(\w+)/g, (_, name: string) => params[name] ?? "")
 
 const replayedHeader = ["idempotency-replayed", "true"] as const
 
