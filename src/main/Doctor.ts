@@ -47,7 +47,11 @@ doctor.pipe(
     "SqlError",
     ({ message, reason }) => complain(`The database did not answer as expected. ${message} ${String(reason.cause)}`)
   ),
-  Effect.catchIf((error) => error instanceof Config.ConfigError, (error) => complain(error.message)),
+  Effect.catchIf(
+    (error) => error instanceof Config.ConfigError,
+    (error) =>
+      complain(`There is no database to examine: set DATABASE_URL, or start Midnight with npm start. ${error.message}`)
+  ),
   Effect.provide(NodeServices.layer),
   Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatSimple)])),
   NodeRuntime.runMain

@@ -23,6 +23,8 @@ const bounded = (table: string) => table === "video.heartbeats" || table.endsWit
 // Whole indexes that may be walked: the query stops after a page, and most rows that it meets belong to it.
 const walks: ReadonlyArray<readonly [query: string, index: string]> = [["RewardStore.list", "campaigns_listed"]]
 
+const mayWalk = (query: string, index: string) => walks.some(([of, walked]) => of === query && walked === index)
+
 /** Indexes that this query counts on and the database lacks, on that table. */
 const missingFor = (query: string, table: string, present: ReadonlySet<string>): ReadonlyArray<string> =>
   Object.entries(expectedIndexes[table] ?? {})
@@ -73,8 +75,9 @@ const judgeUnscanned = ({ name, statements }: Examined, present: ReadonlySet<str
     for (const read of fullReadsOf(explained.Plan)) {
       if (bounded(read.table)) continue
       if (read.kind === "table") add(read.table, `is read as a whole${describe(read)}: no index serves that`)
-      const { index } = read
-      if (index === undefined || walks.some(([query, walked]) => query === name && walked === index)) continue
+      const { filter, index } = read
+      // Without a filter it is one side of a join, which for a few rows is as good as any.
+      if (index === undefined || filter === undefined || mayWalk(name, index)) continue
       // A partial index that is read as a whole has just the rows that its condition asks for.
       if (/ WHERE /.test(expectedIndexes[read.table]?.[index]?.definition ?? "")) continue
       add(read.table, `is read by the whole of ${index}${describe(read)}: no index serves that`)
@@ -96,20 +99,33 @@ const judgeToday = ({ failure, name, statements }: Examined): ReadonlyArray<Find
     ? []
     : [{ severity: "failure", query: name, table: "?", index: undefined, says: `cannot run: ${failure}` }]
   const large = statements.flatMap(({ scans }) =>
-    [...scans].flatMap(([relation, { rows }]): ReadonlyArray<Finding> =>
-      isTable(relation) && rows > largeRows
+    [...scans].flatMap(([relation, { rows, scans: times }]): ReadonlyArray<Finding> =>
+      // Rows of one scan: a small table may be read many times.
+      isTable(relation) && rows / times > largeRows
         ? [{
           severity: "failure",
           query: name,
           table: relation,
           index: undefined,
-          says:
-            `is scanned sequentially today, ${rows} rows: is there an index, and are the statistics fresh (ANALYZE)?`
+          says: `is scanned sequentially today, ${
+            Math.round(rows / times)
+          } rows: is there an index, and are the statistics fresh (ANALYZE)?`
         }]
         : []
     )
   )
-  return [...failed, ...large]
+  const walked = statements.flatMap(({ explained }) =>
+    fullReadsOf(explained.Plan)
+      .filter(({ index, kind, rows }) => kind === "index" && rows > largeRows && !mayWalk(name, index ?? ""))
+      .map((read): Finding => ({
+        severity: "failure",
+        query: name,
+        table: read.table,
+        index: undefined,
+        says: `is read by the whole of ${read.index ?? "an index"} today, ${read.rows} rows${describe(read)}`
+      }))
+  )
+  return [...failed, ...large, ...walked]
 }
 
 export const diagnose = (given: {

@@ -10,7 +10,6 @@ export interface PlanNode {
   readonly "Filter"?: string
   readonly "Conflict Arbiter Indexes"?: ReadonlyArray<string>
   readonly "Actual Rows"?: number
-  readonly "Actual Loops"?: number
   readonly "Rows Removed by Filter"?: number
   readonly "Shared Hit Blocks"?: number
   readonly "Shared Read Blocks"?: number
@@ -26,7 +25,6 @@ const PlanNode: Schema.Codec<PlanNode> = Schema.Struct({
   "Filter": Schema.optionalKey(Schema.String),
   "Conflict Arbiter Indexes": Schema.optionalKey(Schema.Array(Schema.String)),
   "Actual Rows": Schema.optionalKey(Schema.Number),
-  "Actual Loops": Schema.optionalKey(Schema.Number),
   "Rows Removed by Filter": Schema.optionalKey(Schema.Number),
   "Shared Hit Blocks": Schema.optionalKey(Schema.Number),
   "Shared Read Blocks": Schema.optionalKey(Schema.Number),
@@ -59,7 +57,7 @@ export interface FullRead {
   readonly index: string | undefined
   /** What the rows were held against, where the plan says so. */
   readonly filter: string | undefined
-  /** Rows read, all loops together; unknown without ANALYZE. */
+  /** Rows read, each time; none without ANALYZE. */
   readonly rows: number
 }
 
@@ -78,6 +76,6 @@ export const fullReadsOf = (plan: PlanNode): ReadonlyArray<FullRead> =>
       table: `${node.Schema ?? "?"}.${relation}`,
       index: node["Index Name"],
       filter: node.Filter,
-      rows: Math.round(each * (node["Actual Loops"] ?? 1))
+      rows: Math.round(each)
     }]
   })
