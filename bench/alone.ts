@@ -75,6 +75,10 @@ const startOnce = async (home: string): Promise<number> => {
     stdio: "ignore",
     detached: true
   })
+  const stop = () => {
+    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGTERM")
+  }
+  process.once("exit", stop)
   const gone = new Promise<void>((settle) => child.once("exit", () => settle()))
   let seconds = Number.NaN
   while (performance.now() - started < 90_000) {
@@ -86,8 +90,9 @@ const startOnce = async (home: string): Promise<number> => {
   }
   // The seed of the first start may still be at work.
   await new Promise((settle) => setTimeout(settle, 4_000))
-  if (child.pid !== undefined) process.kill(-child.pid, "SIGTERM")
+  stop()
   await gone
+  process.off("exit", stop)
   while (await answers(`http://127.0.0.1:${api}/health`)) await new Promise((settle) => setTimeout(settle, 50))
   // PostgreSQL is the last to stop.
   await new Promise((settle) => setTimeout(settle, 2_000))

@@ -11,6 +11,7 @@ import { makeKeys } from "./members.ts"
 import { pgbenchPath, pgbenchVersion } from "./pgbench.ts"
 import { markdown, plot, table, writeJson } from "./report.ts"
 import { type Row, targets } from "./rows.ts"
+import { endAll } from "./sides.ts"
 import { versions } from "./versions.ts"
 
 const usage = `npm run bench -- ledger [options]
@@ -81,6 +82,13 @@ const ledger = async (options: Options): Promise<boolean> => {
   const folder = mkdtempSync(join(results, "run-"))
   const postgres = await startPostgres(folder)
   const collector = await startCollector()
+  const tidy = async () => {
+    collector.stop()
+    await endAll()
+    await postgres.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => void tidy().finally(() => process.exit(130)))
   try {
     const [[serverVersion] = []] = await query(postgres.url("postgres"), "SHOW server_version")
     const ground = { postgres, folder, keys: await makeKeys(), collector: collector.url }
@@ -116,9 +124,7 @@ const ledger = async (options: Options): Promise<boolean> => {
     print(`  Plot: ${svg}`)
     return rows.every(({ pass }) => pass !== false)
   } finally {
-    collector.stop()
-    await postgres.stop()
-    rmSync(folder, { recursive: true, force: true })
+    await tidy()
   }
 }
 

@@ -55,6 +55,13 @@ export const answers = (url: string): Promise<boolean> =>
     return answer.status < 500
   }, () => false)
 
+const running = new Set<ChildProcess>()
+
+/** For a run that is stopped half-way. */
+export const endAll = async (): Promise<void> => {
+  await Promise.all([...running].map(end))
+}
+
 /** Starts a server of Node and waits until it answers. What it writes goes to a file, as it would in production. */
 export const serve = async (
   name: string,
@@ -70,6 +77,8 @@ export const serve = async (
     stdio: ["ignore", log, log]
   })
   closeSync(log)
+  running.add(child)
+  child.once("exit", () => running.delete(child))
   for (let tries = 0; tries < 1_200; tries++) {
     if (await answers(`http://127.0.0.1:${port}${path}`)) return child
     if (child.exitCode !== null) break
