@@ -46,6 +46,7 @@ layer(Ground.layer, { timeout: "60 seconds", excludeTestServices: true })("a ban
       const { acknowledged, kills } = report
       yield* Console.log(`bank: ${acknowledged} acknowledged, ${kills.server} + ${kills.postgres} kills, seed ${seed}`)
       assert.deepStrictEqual(say(report), [], `CHAOS_SEED=${seed}`)
+      assert.notStrictEqual(report.psql?.clean, false, report.psql?.output)
       assert.isAtLeast(acknowledged, 50)
       assert.isAtLeast(kills.server + kills.postgres, 2)
     }))

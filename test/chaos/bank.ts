@@ -15,7 +15,7 @@ const usage = `npm run test:chaos -- [options]
   --no-kills    kill nothing; then no answer of the 5xx class is excused
   --mutant NAME put a fault into the database and expect to find it: ${"NAMES"}
   --mutants     each of these in turn, 12 s each
-  --keep        leave the journal, the logs and the data in place`
+  --keep        leave the journal and the logs of the servers in place`
 
 const names = Object.keys(mutants).filter((name): name is MutantName => name in mutants)
 
@@ -63,6 +63,11 @@ const print = (report: BankReport) => {
     console.log(`${what.padEnd(8)} from SIGKILL to ready:  ${times(of.map(({ restart }) => restart))}`)
     console.log(`${what.padEnd(8)} from SIGKILL to served: ${times(of.map(({ service }) => service))}`)
   }
+  console.log(
+    report.psql === undefined
+      ? "psql is not installed: reconcile.sql was run by the harness alone"
+      : `reconcile.sql by psql: ${report.psql.clean ? "agrees" : "the books and the journal disagree"}`
+  )
   for (const { claim, first, times } of findings) {
     console.log(`✗ ${claim}: broken ${times} times`)
     for (const one of first) console.log(`    ${one}`)
@@ -100,7 +105,7 @@ const judged = Effect.fnUntraced(function*(postgres: CrashingPostgres, folder: s
   const report = yield* bank(postgres, folder, options, show(options.seconds))
   print(report)
   if (values.keep) yield* Console.log(`journal: ${report.journal}`)
-  const broken = report.findings.length > 0
+  const broken = report.findings.length > 0 || report.psql?.clean === false
   if (name !== undefined) {
     yield* Console.log(broken ? `✓ caught: ${name}` : `✗ NOT CAUGHT: ${name}`)
     return broken

@@ -114,6 +114,37 @@ INSERT INTO finding
             FROM wallet.entries) e
    WHERE balance_after <> before + amount;
 
+-- The leaf of a transfer, from the written form of the chain and not by the ledger's own function.
+CREATE TEMP TABLE leaf AS
+  SELECT t.seq, sha256(convert_to(concat_ws('|', t.seq, t.id, t.key, encode(t.digest, 'hex'), t.kind, coalesce('m' || t.memo, ''),
+           t.reference, (extract(epoch FROM t.created_at) * 1000000)::bigint, e.written), 'UTF8')) AS hash
+    FROM wallet.transfers t
+    LEFT JOIN (
+      SELECT transfer_id, string_agg(concat_ws(',', seq, id, account_id, amount, balance_after,
+               (extract(epoch FROM created_at) * 1000000)::bigint), ';' ORDER BY seq) AS written
+        FROM wallet.entries GROUP BY transfer_id
+    ) e ON e.transfer_id = t.id;
+
+CREATE UNIQUE INDEX ON leaf (seq);
+
+ANALYZE leaf;
+
+INSERT INTO finding
+  SELECT 'I7: the chain has no gap and leaves no transfer out',
+         'link ' || n || ' after ' || n_before || ': ' || transfers || ' transfers from ' || first_seq || ' to ' || last_seq
+           || ' after ' || seq_before
+    FROM (SELECT *, lag(n, 1, 0::bigint) OVER w AS n_before, lag(last_seq, 1, 0::bigint) OVER w AS seq_before
+            FROM wallet.chain WINDOW w AS (ORDER BY n)) c
+   WHERE n <> n_before + 1 OR first_seq <= seq_before
+      OR transfers <> (SELECT count(*) FROM leaf l WHERE l.seq > c.seq_before AND l.seq <= c.last_seq);
+
+INSERT INTO finding
+  SELECT 'I8: the hash chain verifies', 'link ' || n
+    FROM (SELECT *, lag(hash, 1, decode(repeat('00', 32), 'hex')) OVER (ORDER BY n) AS before FROM wallet.chain) c
+   WHERE prev <> before OR hash <> sha256(prev || leaves)
+      OR leaves IS DISTINCT FROM (SELECT string_agg(l.hash, ''::bytea ORDER BY l.seq) FROM leaf l
+                                   WHERE l.seq BETWEEN c.first_seq AND c.last_seq);
+
 SELECT claim, count(*)::int AS times, (array_agg(broken ORDER BY broken))[1:5] AS first FROM finding GROUP BY claim ORDER BY claim;
 
 DO $$

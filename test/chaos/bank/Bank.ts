@@ -11,7 +11,7 @@ import { Users } from "../../../src/services/Users.ts"
 import { client, type Customer, register } from "./Clients.ts"
 import { crashes, type Killable, type Recovery } from "./Crashes.ts"
 import { openJournal } from "./Journal.ts"
-import { deadlocks, type Finding, reconcile, watch } from "./Judge.ts"
+import { deadlocks, type Finding, psql, type PsqlVerdict, reconcile, watch } from "./Judge.ts"
 import type { Mutant } from "./Mutants.ts"
 import { type CrashingPostgres, rolesSecret } from "./Postgres.ts"
 import { random } from "./Random.ts"
@@ -49,6 +49,8 @@ export interface BankReport {
   readonly recoveries: ReadonlyArray<Recovery>
   readonly findings: ReadonlyArray<Finding>
   readonly journal: string
+  /** What psql says of the same books and journal; nothing where it is not installed. */
+  readonly psql: PsqlVerdict | undefined
 }
 
 /** Gives every customer their first money, through the ledger itself. */
@@ -168,6 +170,7 @@ export const bank = Effect.fnUntraced(function*(
     kills: killed.kills,
     recoveries: killed.recoveries,
     findings: [...findings(), ...books],
-    journal: journal.path
+    journal: journal.path,
+    psql: psql(database, journal.path)
   } satisfies BankReport
 }, Effect.scoped)

@@ -1,6 +1,7 @@
 import { PgConnection } from "@effect/sql-pg"
-import { Effect, type Redacted, Schema } from "effect"
-import { readFileSync } from "node:fs"
+import { Effect, Redacted, Schema } from "effect"
+import { spawnSync } from "node:child_process"
+import { closeSync, openSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 
 /** A claim that does not hold, how often, and the first cases of it. */
@@ -40,6 +41,34 @@ export const reconcile = (database: Redacted.Redacted<string>, journal: string) 
     }
     return findings
   }).pipe(Effect.scoped, Effect.orDie)
+
+/** `clean` when the script ends without an error; what it printed otherwise. */
+export interface PsqlVerdict {
+  readonly clean: boolean
+  readonly output: string
+}
+
+/** Runs the script by psql alone, with nothing of this program in between; nothing where psql is not installed. */
+export const psql = (database: Redacted.Redacted<string>, journal: string): PsqlVerdict | undefined => {
+  const { hostname, password, pathname, port, username } = new URL(Redacted.value(database))
+  const input = openSync(journal, "r")
+  const ended = spawnSync("psql", ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", script], {
+    encoding: "utf8",
+    stdio: [input, "pipe", "pipe"],
+    timeout: 60_000,
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      PGHOST: hostname,
+      PGPORT: port,
+      PGUSER: username,
+      PGPASSWORD: password,
+      PGDATABASE: pathname.slice(1)
+    }
+  })
+  closeSync(input)
+  if (ended.error !== undefined) return undefined
+  return { clean: ended.status === 0, output: `${ended.stdout}${ended.stderr}` }
+}
 
 const Glances = Schema.decodeUnknownSync(Schema.Array(Schema.Tuple([Schema.String])))
 
