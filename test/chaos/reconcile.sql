@@ -139,6 +139,13 @@ INSERT INTO finding
       OR transfers <> (SELECT count(*) FROM leaf l WHERE l.seq > c.seq_before AND l.seq <= c.last_seq);
 
 INSERT INTO finding
+  SELECT 'I7: what was acknowledged more than ten seconds ago is in the chain', p.id || ' of ' || p.created_at
+    FROM posted p JOIN wallet.transfers t ON t.id = p.id
+   WHERE p.created_at < now() - interval '10 seconds'
+     AND t.seq > coalesce((SELECT max(last_seq) FROM wallet.chain), 0)
+     AND EXISTS (SELECT 1 FROM journal j WHERE j.key = p.memo AND j.event = 'acknowledged');
+
+INSERT INTO finding
   SELECT 'I8: the hash chain verifies', 'link ' || n
     FROM (SELECT *, lag(hash, 1, decode(repeat('00', 32), 'hex')) OVER (ORDER BY n) AS before FROM wallet.chain) c
    WHERE prev <> before OR hash <> sha256(prev || leaves)
