@@ -78,6 +78,11 @@ export class IllegalCampaignTransition extends Problem<IllegalCampaignTransition
   title: "The campaign's status does not allow this"
 }, { code: Schema.tag("IllegalCampaignTransition"), campaign_status: CampaignStatus }) {}
 
+export const closedToMoney = new IllegalCampaignTransition({
+  detail: "A closed campaign takes no money.",
+  campaign_status: "closed"
+})
+
 export class EscrowTooSmall extends Problem<EscrowTooSmall>()("EscrowTooSmall", {
   type: "/problems/escrow-too-small",
   status: 422,

@@ -1,7 +1,9 @@
+import { PgConnection } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import { randomUUID } from "node:crypto"
-import { ApiTest, give, type Member, register, send } from "../layers/ApiTest.ts"
+import { ApiTest, countOf, eventually, give, type Member, register, send } from "../layers/ApiTest.ts"
+import { PgTest } from "../layers/PgTest.ts"
 
 const draft = Effect.fnUntraced(function*(sponsor: Member) {
   const body = { title: "t", brief: "b", reward: { amount: 100, currency: "NGN" }, slots: 1 }
@@ -32,5 +34,30 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("at
           assert.deepStrictEqual([other, again.text, replayed], [other, first.text, "true"])
         }
       }
+    }))
+
+  it.effect("leave no money in a campaign that is closed while it is funded", () =>
+    Effect.gen(function*() {
+      const sponsor = yield* register("sponsor")
+      yield* give(sponsor.id, 1_000)
+      const path = yield* draft(sponsor)
+      const act = (what: string, body?: unknown) =>
+        send({ method: "POST", path: `${path}/${what}`, token: sponsor.token, key: randomUUID(), body })
+      const holder = yield* PgConnection.make({ url: (yield* PgTest).ownerUrl })
+      // Balances can be read, nothing can be posted: the money is on its way when the campaign closes.
+      yield* holder.queryValues("BEGIN", [])
+      yield* holder.queryValues("LOCK TABLE wallet.accounts IN EXCLUSIVE MODE", [])
+      const funding = yield* Effect.forkScoped(act("fund", { amount: 50, currency: "NGN" }))
+      const waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'wallet.accounts'::regclass"
+      yield* eventually(countOf(waiting), (count) => count > 0)
+      const closed = yield* act("close")
+      yield* holder.queryValues("COMMIT", [])
+      const funded = yield* Fiber.join(funding)
+      assert.deepStrictEqual([closed.status, closed.json["status"]], [200, "closed"], closed.text)
+      assert.deepStrictEqual([funded.status, funded.json["code"]], [409, "IllegalCampaignTransition"], funded.text)
+      const { json } = yield* send({ method: "GET", path, token: sponsor.token })
+      assert.deepInclude(json, { status: "closed", escrow: { amount: 0, currency: "NGN" } })
+      const home = `SELECT balance FROM wallet.accounts WHERE kind = 'wallet' AND owner = '${sponsor.id}'`
+      assert.strictEqual(yield* countOf(home), 1_000)
     }))
 })
