@@ -28,7 +28,9 @@ export const rounds = (run: string): fc.Arbitrary<Rounds> => {
     legs: [{ account: payer, amount: -amount }, { account: to, amount }]
   }))
   const pair = fc.uniqueArray(anyone, { minLength: 2, maxLength: 2 })
-  const transfer = fc.record({ key, pair, amount }).map(({ amount, key, pair: [from = payer, to = payer] }): Command => ({
+  const transfer = fc.record({ key, pair, amount }).map((
+    { amount, key, pair: [from = payer, to = payer] }
+  ): Command => ({
     op: "transfer",
     key,
     legs: [{ account: from, amount: -amount }, { account: to, amount }]

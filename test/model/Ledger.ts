@@ -93,7 +93,14 @@ const move = (books: Books, legs: ReadonlyArray<Leg>): Books => {
 }
 
 /** Lets go of part of a hold; the money stays where it is. */
-const release = (books: Books, key: string, hold: Hold, amount: bigint, status: Hold["status"], captured: bigint): Books => ({
+const release = (
+  books: Books,
+  key: string,
+  hold: Hold,
+  amount: bigint,
+  status: Hold["status"],
+  captured: bigint
+): Books => ({
   ...books,
   held: change(books.held, hold.account, (books.held.get(hold.account) ?? 0n) - amount),
   holds: change(books.holds, key, { ...hold, captured, status })
@@ -149,7 +156,14 @@ const capture = (books: Books, command: Command & { readonly op: "capture" }, id
   const rest = hold.amount - hold.captured
   if (command.amount > rest) return { outcome: { tag: "exceeded", rest }, after: books }
   const captured = hold.captured + command.amount
-  const released = release(books, command.hold, hold, command.amount, captured === hold.amount ? "captured" : "open", captured)
+  const released = release(
+    books,
+    command.hold,
+    hold,
+    command.amount,
+    captured === hold.amount ? "captured" : "open",
+    captured
+  )
   const moved = move(released, [
     { account: hold.account, amount: -command.amount },
     { account: command.to, amount: command.amount }
