@@ -16,6 +16,8 @@ import { VerificationStore } from "./VerificationStore.ts"
 
 /** Uploads that one process takes at once; each holds a connection, a file and a chunk. */
 const mostAtOnce = 64
+/** … and of one video: a sender whose connection hangs, and the same once more. A URL that leaked takes no more places. */
+const mostOfOne = 2
 
 export interface UploadRequest<E> extends UploadGrant {
   readonly signature: string
@@ -51,6 +53,21 @@ export class Uploads extends Context.Service<Uploads, {
       const spool = yield* Spool
       const urls = yield* UploadUrls
       const places = yield* Semaphore.make(mostAtOnce)
+
+      const underWay = new Map<VideoId, number>()
+      const enter = (videoId: VideoId) =>
+        Effect.suspend(() => {
+          const present = underWay.get(videoId) ?? 0
+          if (present >= mostOfOne) return Effect.fail(repeated)
+          underWay.set(videoId, present + 1)
+          return Effect.void
+        })
+      const leave = (videoId: VideoId) =>
+        Effect.sync(() => {
+          const present = underWay.get(videoId) ?? 0
+          if (present <= 1) underWay.delete(videoId)
+          else underWay.set(videoId, present - 1)
+        })
 
       const done = (grant: UploadGrant, sha256: string): UploadedVideo => ({
         videoId: grant.videoId,
@@ -103,7 +120,12 @@ export class Uploads extends Context.Service<Uploads, {
         if (Option.isNone(upload)) return yield* unknown
         if (Option.isSome(upload.value.sha256)) return done(request, upload.value.sha256.value)
         if (Option.exists(declaredBytes, (declared) => declared > bytes)) return yield* tooLarge(bytes)
-        const sha256 = yield* places.withPermitsIfAvailable(1)(keep(request, upload.value.expectedSha256))
+        const { expectedSha256 } = upload.value
+        const sha256 = yield* Effect.acquireUseRelease(
+          enter(videoId),
+          () => places.withPermitsIfAvailable(1)(keep(request, expectedSha256)),
+          () => leave(videoId)
+        )
         if (Option.isNone(sha256)) return yield* busy
         return done(request, yield* finish(videoId, sha256.value))
       })
@@ -120,4 +142,5 @@ export class Uploads extends Context.Service<Uploads, {
 }
 
 const unknown = new NotFound({ detail: "No upload has this id." })
+const repeated = new Unavailable({ detail: "The video is being sent already. Try again.", retry_after: 5 })
 const busy = new Unavailable({ detail: `${mostAtOnce} uploads are under way. Try again.`, retry_after: 5 })

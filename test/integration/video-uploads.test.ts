@@ -1,7 +1,9 @@
 import { NodeCrypto } from "@effect/platform-node"
 import { assert, layer } from "@effect/vitest"
-import { DateTime, Effect, Layer, Redacted } from "effect"
+import { DateTime, Effect, Exit, Layer, Redacted, Schedule, Scope } from "effect"
+import { HttpServer } from "effect/http"
 import { readdir, readFile } from "node:fs/promises"
+import { request } from "node:http"
 import { join } from "node:path"
 import { VideoId } from "../../src/domain/Ids.ts"
 import { newId } from "../../src/services/NewId.ts"
@@ -123,6 +125,32 @@ layer(VideoBench, { timeout: "60 seconds", excludeTestServices: true })("uploads
       assert.strictEqual(answers[0].json["sha256"], answers[1].json["sha256"])
       const files = (yield* stored).videos.filter((name) => name.startsWith(videoId))
       assert.deepStrictEqual(files, [`${videoId}.${String(answers[0].json["sha256"])}`])
+    }))
+
+  it.effect("takes one video from two senders at once, so that hanging ones leave the places to other videos", () =>
+    Effect.gen(function*() {
+      const { uploadUrl, videoId } = yield* announce(yield* member, 4)
+      const { address } = yield* HttpServer.HttpServer
+      const port = "port" in address ? address.port : 0
+      const hanging = Effect.acquireRelease(
+        Effect.sync(() => {
+          const sender = request(uploadUrl, { method: "PUT", port })
+          sender.on("error", () => {})
+          sender.write("f")
+          return sender
+        }),
+        (sender) => Effect.sync(() => sender.destroy())
+      )
+      const senders = yield* Scope.make()
+      yield* Effect.all([hanging, hanging]).pipe(Scope.provide(senders))
+      const begun = Effect.map(stored, ({ incoming }) => incoming.filter((name) => name.startsWith(videoId)).length)
+      yield* begun.pipe(Effect.repeat({ schedule: Schedule.spaced("10 millis"), until: (n) => n === 2 }))
+      const third = yield* put(uploadUrl, bytes("four"))
+      assert.deepStrictEqual([third.status, third.headers.get("retry-after")], [503, "5"])
+      yield* uploaded(yield* member, bytes("else"))
+      yield* Scope.close(senders, Exit.void)
+      yield* begun.pipe(Effect.repeat({ schedule: Schedule.spaced("10 millis"), until: (n) => n === 0 }))
+      assert.strictEqual((yield* put(uploadUrl, bytes("four"))).status, 200)
     }))
 
   it.effect("refuses a URL after its end", () =>
