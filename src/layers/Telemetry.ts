@@ -3,6 +3,7 @@ import { AlwaysOffSampler } from "@opentelemetry/sdk-trace-base"
 import { Config, Effect, Layer, Logger, Metric, Option, Schema } from "effect"
 import { join } from "node:path"
 import { exporters } from "./telemetry/Exporters.ts"
+import { frugalTracer } from "./telemetry/FrugalTracer.ts"
 import { impersonalLogs, impersonalSpans } from "./telemetry/Impersonal.ts"
 import * as Loggers from "./telemetry/Loggers.ts"
 import { layer as redaction } from "./telemetry/Redaction.ts"
@@ -11,6 +12,7 @@ import { layer as runtimeMetrics } from "./telemetry/RuntimeMetrics.ts"
 import { sampler } from "./telemetry/Sampler.ts"
 import { spanFile } from "./telemetry/SpanFile.ts"
 import { sqlSpanNames, withoutPolls } from "./telemetry/SqlSpans.ts"
+import { writeLine } from "./telemetry/StandardOutput.ts"
 
 export interface TelemetryOptions {
   /** Which process this is: `api`, `video`. Collectors see it behind OTEL_SERVICE_NAME: `midnight-api`. */
@@ -40,7 +42,8 @@ const loggers = ({ logFolder, logFormat, serviceName }: TelemetryOptions) => {
   const console = logFormat === "json"
     ? Loggers.json(serviceName)
     : Loggers.pretty(serviceName, process.stdout.isTTY)
-  const toConsole = Logger.withConsoleLog(console)
+  // A person at a terminal sees each line at once; a program that collects them does not need a system call for each.
+  const toConsole = logFormat === "json" ? Logger.map(console, writeLine) : Logger.withConsoleLog(console)
   if (logFolder === undefined) return Logger.layer([toConsole])
   const toFiles = Effect.gen(function*() {
     const combined = yield* logFile(join(logFolder, "combined.log"))
@@ -82,7 +85,7 @@ const sdk = (options: TelemetryOptions) =>
  * trace id. Nothing here ever waits for a collector or a disk: what cannot be kept is dropped and counted.
  */
 export const layer = (options: TelemetryOptions): Layer.Layer<never, Config.ConfigError> =>
-  Layer.mergeAll(sdk(options), runtimeMetrics).pipe(
+  Layer.mergeAll(frugalTracer.pipe(Layer.provideMerge(sdk(options))), runtimeMetrics).pipe(
     Layer.provideMerge(loggers(options)),
     Layer.provideMerge(redaction)
   )

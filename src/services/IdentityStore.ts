@@ -73,6 +73,8 @@ export class IdentityStore extends Context.Service<IdentityStore, {
   insertUser(user: NewUser, now: DateTime.Utc): Stored<Option.Option<User>>
   findByEmail(email: Email): Stored<Option.Option<Account>>
   findById(id: UserId): Stored<Option.Option<Account>>
+  /** Which of these belong to accounts that are not disabled. */
+  activeAmong(ids: ReadonlyArray<UserId>): Stored<ReadonlySet<string>>
   setDisplayName(id: UserId, name: Option.Option<string>, now: DateTime.Utc): Stored<Option.Option<User>>
   setRoles(id: UserId, roles: ReadonlyArray<Role>, now: DateTime.Utc): Stored<Option.Option<User>>
   setPasswordHash(id: UserId, hash: string, now: DateTime.Utc): Stored<void>
@@ -162,6 +164,12 @@ export class IdentityStore extends Context.Service<IdentityStore, {
         transaction: sql.withTransaction,
         insertUser: (user, now) => trusted(Effect.map(insertUser({ ...user, now }), userOf)),
         findByEmail: (email) => trusted(Effect.map(byEmail(email), Option.map(accountOf))),
+        activeAmong: (ids) =>
+          Effect.map(
+            sql<{ readonly id: string }>`
+              SELECT id FROM identity.users WHERE id = ANY(${[...ids]}::uuid[]) AND disabled_at IS NULL`,
+            (rows) => new Set(rows.map(({ id }) => id))
+          ),
         findById: (id) => trusted(Effect.map(byId(id), Option.map(accountOf))),
         setDisplayName: (id, name, now) => trusted(Effect.map(setDisplayName({ id, name, now }), userOf)),
         setRoles: (id, roles, now) => trusted(Effect.map(setRoles({ id, roles, now }), userOf)),

@@ -3,6 +3,7 @@ import { Email } from "../domain/Identity.ts"
 import type { UserId } from "../domain/Ids.ts"
 import type { Unavailable } from "../domain/Problem.ts"
 import { withDatabase } from "./Database.ts"
+import { gathered } from "./Gathered.ts"
 import { type Account, IdentityStore } from "./IdentityStore.ts"
 
 const decodeEmail = Schema.decodeUnknownOption(Email)
@@ -21,6 +22,8 @@ export class Users extends Context.Service<Users, {
     Effect.gen(function*() {
       const store = yield* IdentityStore
       const activeById = (id: UserId) => Effect.map(withDatabase(store.findById(id)), Option.filter(isActive))
+      // Every transfer asks this, so it is asked for many at once.
+      const active = yield* gathered((ids: ReadonlyArray<UserId>) => withDatabase(store.activeAmong(ids)))
       return Users.of({
         findByEmail: Effect.fn("Users.findByEmail")(function*(email: string) {
           const address = decodeEmail(email)
@@ -28,7 +31,7 @@ export class Users extends Context.Service<Users, {
           const found = yield* withDatabase(store.findByEmail(address.value))
           return Option.map(Option.filter(found, isActive), ({ user }) => user.id)
         }),
-        exists: Effect.fn("Users.exists")((id: UserId) => Effect.map(activeById(id), Option.isSome)),
+        exists: Effect.fn("Users.exists")((id: UserId) => active.has(id)),
         emailOf: Effect.fn("Users.emailOf")((id: UserId) =>
           Effect.map(activeById(id), Option.map(({ user }) => user.email))
         )

@@ -36,6 +36,7 @@ export const identityQueries = Effect.fnUntraced(function*(store: Store, real: S
     insertUser: addUser,
     findByEmail: store.findByEmail(real.email),
     findById: store.findById(real.userId),
+    activeAmong: store.activeAmong([real.userId]),
     setDisplayName: after(addUser, store.setDisplayName(userId, Option.none(), now)),
     setRoles: after(addUser, store.setRoles(userId, ["member"], now)),
     setPasswordHash: after(addUser, store.setPasswordHash(userId, "$argon2id$none", now)),
