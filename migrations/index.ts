@@ -8,6 +8,7 @@ import { payments } from "./0005_payments.ts"
 import { video } from "./0006_video.ts"
 import { rewards } from "./0007_rewards.ts"
 import { chain } from "./0008_chain.ts"
+import { locks } from "./0009_locks.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
 export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>> = {
@@ -18,5 +19,6 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0005_payments": payments,
   "0006_video": video,
   "0007_rewards": rewards,
-  "0008_chain": chain
+  "0008_chain": chain,
+  "0009_locks": locks
 }

@@ -195,6 +195,16 @@ layer(Ground, { timeout: "60 seconds" })("the ledger", (it) => {
       }
     }))
 
+  it.effect("lets no other bulkhead take the lock that postings follow one another by", () =>
+    Effect.gen(function*() {
+      for (const role of ["identity", "payments", "video_worker"]) {
+        for (const take of ["pg_advisory_lock", "pg_try_advisory_lock_shared", "pg_advisory_xact_lock"]) {
+          const refused = yield* Effect.flip(asRole(role, `SELECT ${take}(6148914691236517204)`))
+          assert.match(String(refused.reason.cause), /permission denied/, `${role} ${take}`)
+        }
+      }
+    }))
+
   it.effect("refuses the owner an unbalanced transfer, a transfer without entries, and any edit", () =>
     Effect.gen(function*() {
       const user = yield* newId(UserId)
