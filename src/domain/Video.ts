@@ -1,5 +1,6 @@
 import { type DateTime, Option, Schema } from "effect"
 import { CampaignId, SubmissionId, UserId, VideoId } from "./Ids.ts"
+import { Instant } from "./Instant.ts"
 import { Money } from "./Money.ts"
 import { Problem } from "./Problem.ts"
 import { Check, Judgement, VerificationRules } from "./Verification.ts"
@@ -86,7 +87,7 @@ export type Submission = typeof Submission.Type
 
 /** A place in a list that runs from the newest to the oldest; opaque to callers. */
 export const SubmissionCursor = Schema.StringFromBase64Url.pipe(
-  Schema.decodeTo(Schema.fromJsonString(Schema.Tuple([Schema.DateTimeUtcFromString, SubmissionId])))
+  Schema.decodeTo(Schema.fromJsonString(Schema.Tuple([Instant, SubmissionId])))
 )
 export type SubmissionCursor = typeof SubmissionCursor.Type
 

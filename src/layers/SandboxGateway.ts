@@ -31,11 +31,13 @@ const Charge = Schema.Struct({
   checkoutUrl: Schema.String
 })
 const Refusal = Schema.Struct({ error: Schema.Struct({ code: Schema.String, message: Schema.String }) })
+// Visible ASCII: what is kept of an event goes into text columns, which take no NUL.
+const Word = Schema.String.check(Schema.isPattern(/^[\x21-\x7e]{1,255}$/))
 const Event = Schema.fromJsonString(Schema.Struct({
-  id: Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(255)),
-  type: Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(255)),
+  id: Word,
+  type: Word,
   livemode: Schema.Literal(false),
-  data: Schema.Struct({ charge: Schema.Struct({ id: Schema.String, reference: Schema.String }) })
+  data: Schema.Struct({ charge: Schema.Struct({ id: Word, reference: Word }) })
 }))
 
 const away = (detail: string) => new ProviderUnavailable({ provider, retry_after: 5, detail })

@@ -16,6 +16,8 @@ const stateOf = (cause: unknown): string => Predicate.hasProperty(cause, "code")
 // What a caller may expect to pass: the database is away, overloaded or ended a losing transaction.
 const isTemporary = (error: SqlError.SqlError): boolean =>
   error.isRetryable || error.reason._tag === "ConnectionError" || error.reason._tag === "StatementTimeoutError"
+  // A role whose password or rights somebody is changing: an operator's matter, and for the caller the database is away.
+  || error.reason._tag === "AuthenticationError"
   || passingState.test(stateOf(error.reason.cause))
 
 /**
