@@ -150,8 +150,11 @@ const peerBooks = [
   ],
   [
     "a transfer does not have two entries that sum to zero",
-    `SELECT t.id::text FROM transfers t LEFT JOIN entries e ON e.transfer_id = t.id
-      GROUP BY t.id HAVING count(e.id) <> 2 OR sum(e.amount) <> 0 LIMIT 1`
+    // Each side read once: a LIMIT made PostgreSQL look for the first fault by reading all entries for every transfer.
+    `SELECT max(t.id::text) AS fault FROM transfers t
+       LEFT JOIN (SELECT transfer_id, count(*) AS n, sum(amount) AS total FROM entries GROUP BY 1) e
+         ON e.transfer_id = t.id
+      WHERE e.n IS DISTINCT FROM 2 OR e.total <> 0 HAVING count(*) > 0`
   ]
 ] as const
 
