@@ -14,7 +14,7 @@ export const seedUsers = `INSERT INTO identity.users (id, email, password_hash, 
 
 /** The statement that gives 500 of them, from the $1-th on, money to spend: postings like any other. */
 export const seedMoney = `SELECT wallet.post(jsonb_agg(jsonb_build_object(
-    'op', 'transfer', 'key', 'bench:opening:' || n, 'kind', 'adjustment', 'legs', jsonb_build_array(
+    'op', 'transfer', 'key', 'bench:opening:' || n, 'kind', 'charge', 'legs', jsonb_build_array(
       jsonb_build_object('kind', 'clearing', 'owner', 'bench', 'currency', 'NGN', 'amount', '-1000000000'),
       jsonb_build_object('kind', 'wallet', 'owner', '018f0000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'),
                          'currency', 'NGN', 'amount', '1000000000')))))::text

@@ -29,6 +29,7 @@ const tables = [
      memo text CHECK (length(memo) <= 280),
      reference jsonb NOT NULL DEFAULT '{}',
      reverses uuid REFERENCES wallet.transfers CHECK ((kind = 'reversal') = (reverses IS NOT NULL)),
+     CHECK (kind NOT IN ('reversal', 'adjustment') OR reference ?& ARRAY['by', 'reason']),
      created_at timestamptz NOT NULL,
      seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE
    )`,

@@ -31,8 +31,8 @@ const Charge = Schema.Struct({
   checkoutUrl: Schema.String
 })
 const Refusal = Schema.Struct({ error: Schema.Struct({ code: Schema.String, message: Schema.String }) })
-// Visible ASCII: what is kept of an event goes into text columns, which take no NUL.
-const Word = Schema.String.check(Schema.isPattern(/^[\x21-\x7e]{1,255}$/))
+// No control characters and no lone surrogates: what is kept of an event goes into text columns, which take neither.
+const Word = Schema.String.check(Schema.isPattern(/^\P{C}{1,255}$/u))
 const Event = Schema.fromJsonString(Schema.Struct({
   id: Word,
   type: Word,

@@ -69,7 +69,7 @@ const reversal = (credit: Outcome | undefined): ReadonlyArray<LedgerCommand> => 
   transfer: TransferId.make(credit !== undefined && "id" in credit ? credit.id : fresh(TransferId)),
   amount: null,
   memo: null,
-  reference: {}
+  reference: { by: fresh(TransferId), reason: "doctor" }
 }]
 
 type Ledger = LedgerStore["Service"]
