@@ -126,8 +126,14 @@ const showTrace = Effect.fnUntraced(function*({ home, screen }: Stage, requestId
   for (const line of draw(spans, { width, colour, requestId })) screen.say(line)
 })
 
+// Only now: before there is a running Midnight there is no database to look into, and signing in says so better.
+const books = LedgerAudit.layer.pipe(Layer.provide(ownerPool("midnight-demo")), Layer.provide(homeDatabase))
+
 const showAudit = Effect.fnUntraced(function*({ screen }: Stage) {
-  const report = yield* Effect.flatMap(LedgerAudit, (audit) => audit.run)
+  const report = yield* Effect.flatMap(LedgerAudit, (audit) => audit.run).pipe(
+    Effect.provide(books),
+    Effect.mapError((error) => new Unexpected({ message: `The books could not be read: ${error.message}` }))
+  )
   const broken = report.findings.filter((finding) => finding.broken.length > 0)
   screen.say()
   for (const { broken, invariant, says } of report.findings) {
@@ -205,7 +211,6 @@ Command.run(demo, { version: "0.1.0" }).pipe(
       process.exitCode = 1
     })
   ),
-  Effect.provide(LedgerAudit.layer.pipe(Layer.provide(ownerPool("midnight-demo")), Layer.provide(homeDatabase))),
   Effect.provide(NodeServices.layer),
   NodeRuntime.runMain
 )
