@@ -46,8 +46,11 @@ export const call = (url: string, options: Call = {}): Effect.Effect<Answer, Une
         body
       }
     },
-    catch: (cause) =>
-      new Unexpected({ message: `${url}: ${String(cause instanceof Error ? cause.cause ?? cause : cause)}` })
+    catch: (cause) => {
+      const why = String(cause instanceof Error ? cause.cause ?? cause : cause)
+      const hint = why.includes("ECONNREFUSED") ? " Is `npm start` running, with this PORT and MIDNIGHT_HOME?" : ""
+      return new Unexpected({ message: `${url}: ${why}.${hint}` })
+    }
   }).pipe(Effect.timeoutOrElse({
     duration: "20 seconds",
     orElse: () => Effect.fail(new Unexpected({ message: `${url} did not answer in 20 s` }))
