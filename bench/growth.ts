@@ -1,6 +1,5 @@
-import { readFileSync } from "node:fs"
-import { join } from "node:path"
-import { query, script, settle } from "./database.ts"
+import { query, settle } from "./database.ts"
+import { fill } from "./entries.ts"
 import { http, type Options, type Outcome, type Say } from "./groups.ts"
 import { makeHeads } from "./members.ts"
 import { interleave, median } from "./rounds.ts"
@@ -58,7 +57,7 @@ export const growth = async (ground: Ground, { rounds, seconds, wanted }: Option
   try {
     say("growth: ten million entries")
     const full = await ourDatabase(ground, "ours_full")
-    await script(full, readFileSync(join(import.meta.dirname, "growth.sql"), "utf8"))
+    await fill(full, 10_000_000, 2_048, say)
     sides.push(await ours(ground, "full", full))
     sides.push(await ours(ground, "empty", await ourDatabase(ground, "ours_empty")))
     const samples = await interleave(
