@@ -40,16 +40,23 @@ const say = ({ findings }: BankReport) =>
   findings.map(({ claim, first, times }) => `${claim} (${times} times: ${first.join("; ")})`)
 
 layer(Ground.layer, { timeout: "60 seconds", excludeTestServices: true })("a bank under fire", (it) => {
-  it.effect("keeps every acknowledgement and every invariant while server and PostgreSQL are killed", () =>
-    Effect.gen(function*() {
-      const report = yield* run({ kills: ["server", "postgres"] })
-      const { acknowledged, kills } = report
-      yield* Console.log(`bank: ${acknowledged} acknowledged, ${kills.server} + ${kills.postgres} kills, seed ${seed}`)
-      assert.deepStrictEqual(say(report), [], `CHAOS_SEED=${seed}`)
-      assert.notStrictEqual(report.psql?.clean, false, report.psql?.output)
-      assert.isAtLeast(acknowledged, 50)
-      assert.isAtLeast(kills.server + kills.postgres, 2)
-    }))
+  it.effect(
+    "keeps every acknowledgement and every invariant while server and PostgreSQL are killed",
+    () =>
+      Effect.gen(function*() {
+        // By what happened and not by the clock: two test runs on two cores leave a bank little time between its kills.
+        const report = yield* run({ kills: ["server", "postgres"], atLeast: { kills: 2, acknowledged: 50 } })
+        const { acknowledged, kills } = report
+        yield* Console.log(
+          `bank: ${acknowledged} acknowledged, ${kills.server} + ${kills.postgres} kills, seed ${seed}`
+        )
+        assert.deepStrictEqual(say(report), [], `CHAOS_SEED=${seed}`)
+        assert.notStrictEqual(report.psql?.clean, false, report.psql?.output)
+        assert.isAtLeast(acknowledged, 50)
+        assert.isAtLeast(kills.server + kills.postgres, 2)
+      }),
+    150_000
+  )
 
   describe("finds", () => {
     for (const mutant of Object.values(mutants)) {
