@@ -122,7 +122,7 @@ export const requireRole = (role: Role): Effect.Effect<Principal, Forbidden, Cur
       ? Effect.succeed(principal)
       : Effect.fail(new Forbidden({ detail: `This needs the role ${role}.` })))
 
-/** Limits of SECURITY §5 for refresh tokens. */
+/** Limits of docs/security.md for refresh tokens. */
 export const sessionLimits = {
   idle: Duration.days(7),
   absolute: Duration.days(30),
@@ -158,7 +158,7 @@ export const decideRefresh = (token: PresentedToken, now: DateTime.Utc): Refresh
     : "reuse"
 }
 
-/** One row of SECURITY §4: failures of one account or one address within the window. */
+/** One row of docs/security.md: failures of one account or one address within the window. */
 export const loginLimits = {
   account: 5,
   address: 50,

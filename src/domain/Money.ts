@@ -41,7 +41,7 @@ export const Currency = Schema.Literals([
 ]).annotate({ identifier: "Currency", description: "ISO 4217 code" })
 export type Currency = typeof Currency.Type
 
-/** Currencies a deployment takes when CURRENCIES is not set (SPEC, Configuration). */
+/** Currencies a deployment takes when CURRENCIES is not set. */
 export const defaultCurrencies: ReadonlyArray<Currency> = ["NGN", "GHS", "KES", "ZAR", "USD", "EUR", "GBP"]
 
 /** The largest amount of one movement: 10^12 minor units. */

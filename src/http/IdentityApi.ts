@@ -76,7 +76,7 @@ const updateMe = HttpApiEndpoint.patch("updateMe", "/api/auth/me", {
   .middleware(RateLimit)
   .middleware(Authorization)
 
-/** Not limited: verifiers fetch it, and caches keep it (SECURITY §4). */
+/** Not limited: verifiers fetch it, and caches keep it (docs/security.md). */
 const jwks = HttpApiEndpoint.get("jwks", "/.well-known/jwks.json", {
   success: Schema.Struct({ keys: Schema.Array(PublicKey) }).annotate({ identifier: "PublicKeys" })
 })

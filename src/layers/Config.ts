@@ -21,5 +21,5 @@ export const secret = (name: string): Config.Config<Redacted.Redacted<string>> =
 export const databaseUrl = Config.Redacted("DATABASE_URL")
 export const rolesSecret = secret("DATABASE_ROLES_SECRET")
 
-/** How long readiness answers 503 before the server stops taking connections (SECURITY §3: 5 s). */
+/** How long readiness answers 503 before the server stops taking connections (docs/security.md: 5 s). */
 export const drainGrace = Config.Duration("DRAIN_GRACE").pipe(Config.withDefault("5 seconds"))

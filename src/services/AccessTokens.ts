@@ -7,7 +7,7 @@ import { SessionId, UserId } from "../domain/Ids.ts"
 import { type Principal, Role } from "../domain/Principal.ts"
 import { Unauthorized } from "../domain/Problem.ts"
 
-/** The life of an access token, in seconds (RFC 8725 asks for short ones; SECURITY §5: at most ten minutes). */
+/** The life of an access token, in seconds (RFC 8725 asks for short ones; docs/security.md: at most ten minutes). */
 export const accessTokenLife = 600
 /** How far the clocks of two machines may differ, in seconds. */
 const skew = 30

@@ -116,7 +116,7 @@ const fullJitter = Schedule.exponential("400 millis").pipe(
 )
 
 /**
- * The limits of every call to a provider (SECURITY §3): three attempts at most, ten seconds in all. Only what may pass is
+ * The limits of every call to a provider (docs/security.md): three attempts at most, ten seconds in all. Only what may pass is
  * tried again; a hanging provider costs its caller the ten seconds, not thirty.
  */
 export const callProvider =

@@ -10,7 +10,7 @@ interface Job {
   readonly span: Option.Option<AnySpan>
 }
 
-/** SECURITY §3: what waits beyond this is turned away at once. */
+/** docs/security.md: what waits beyond this is turned away at once. */
 const capacity = 10_000
 const largestBatch = 512
 

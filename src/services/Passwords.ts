@@ -2,7 +2,7 @@ import { hash, parseOptions, verify } from "@node-rs/argon2"
 import { Context, Effect, Layer, type Option, Redacted, Semaphore } from "effect"
 import { Unavailable } from "../domain/Problem.ts"
 
-/** argon2id of SECURITY §5: 19 MiB, two passes, one lane. */
+/** argon2id of docs/security.md: 19 MiB, two passes, one lane. */
 const parameters = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 /** `Algorithm.Argon2id`; a const enum of another package cannot be imported where every file is compiled alone. */
 const argon2id = 2

@@ -2,7 +2,7 @@ import { Context } from "effect"
 import { HttpApiMiddleware } from "effect/http-api"
 import { Unavailable } from "../../domain/Problem.ts"
 
-/** Classes of work in their order of priority (SECURITY §3): under overload the later ones are turned away first. */
+/** Classes of work in their order of priority (docs/security.md): under overload the later ones are turned away first. */
 export type WorkClass = "payments" | "auth" | "reads" | "video"
 
 export const AdmissionClass = Context.Reference<WorkClass>("midnight/http/AdmissionClass", {

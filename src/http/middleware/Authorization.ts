@@ -3,7 +3,7 @@ import { CurrentUser } from "../../domain/Principal.ts"
 import { TooManyRequests, Unauthorized } from "../../domain/Problem.ts"
 
 /**
- * Signed in with an access token. A request without a valid one counts against its address (SECURITY §4), so it may be
+ * Signed in with an access token. A request without a valid one counts against its address (docs/security.md), so it may be
  * answered 429 instead of 401.
  */
 export class Authorization extends HttpApiMiddleware.Service<Authorization, {

@@ -21,7 +21,7 @@ export type IdempotencyOwner = "ledger" | "payments" | "rewards" | "video"
 export const KeptBy = Context.Reference<IdempotencyOwner>("midnight/http/KeptBy", { defaultValue: () => "ledger" })
 
 /**
- * The Idempotency-Key contract of SPEC (HTTP conventions). It is the only source of a MoneyRequest, and it requires what
+ * The Idempotency-Key contract (docs/adr/0011). It is the only source of a MoneyRequest, and it requires what
  * the three other middlewares provide, so a route that moves money cannot be declared without all of them.
  */
 export class Idempotency extends HttpApiMiddleware.Service<Idempotency, {

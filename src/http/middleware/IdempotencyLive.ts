@@ -23,7 +23,7 @@ import { newId } from "../../services/NewId.ts"
 import { Idempotency, KeptBy } from "./Idempotency.ts"
 
 /**
- * The Idempotency-Key contract (SPEC, HTTP conventions). A key is claimed before the handler runs and keeps the first answer
+ * The Idempotency-Key contract (docs/adr/0011). A key is claimed before the handler runs and keeps the first answer
  * that wrote something; where the ledger keeps it, claim, posting and answer are one and the same row. Handler and bookkeeping are uninterruptible: a caller that hangs up does not take its transfer along.
  */
 export const IdempotencyLive = Layer.effect(

@@ -3,7 +3,7 @@ import { HttpApiMiddleware } from "effect/http-api"
 import { CurrentUser } from "../../domain/Principal.ts"
 import { TooManyRequests } from "../../domain/Problem.ts"
 
-/** One row of SECURITY §4: how many, in how many seconds, counted by what. */
+/** One row of docs/security.md: how many, in how many seconds, counted by what. */
 export interface RatePolicy {
   readonly name: string
   readonly limit: number

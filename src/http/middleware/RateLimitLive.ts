@@ -7,7 +7,7 @@ import { ClientAddress } from "./ClientAddress.ts"
 import { Limits } from "./Limits.ts"
 import { AddressRateLimit, perUser, RateLimit, RatePolicies, type RatePolicy, WithinLimits } from "./RateLimit.ts"
 
-/** Requests of one user that may be worked on at once (SECURITY §4). */
+/** Requests of one user that may be worked on at once (docs/security.md). */
 const mostInFlight = 64
 
 /** What a route without a token and without policies of its own allows: 100 per 15 minutes per address. */
