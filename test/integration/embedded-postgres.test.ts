@@ -40,7 +40,8 @@ describe("the embedded PostgreSQL", () => {
       assert.isFalse(existsSync(leftover), "an initialisation that was cut short is cleared away")
       yield* value(first.url, write)
       yield* first.close
-      // Closing waits until the server serves no more; the kernel may still be giving back its memory then.
+      // PostgreSQL takes this file away as its last act; the kernel may still be giving back its memory then.
+      assert.isFalse(existsSync(join(first.dataDir, "postmaster.pid")), "closing waits for the server's end")
       yield* until(() => !isAlive(first.pid))
 
       const second = yield* open(dataDir)
