@@ -1,6 +1,5 @@
 import { Config, Effect, Layer, Result, Schema } from "effect"
 import { IpNetwork, NetAddress } from "effect/net"
-import { RateLimiter } from "effect/persistence"
 import { ClientAddress } from "../http/middleware/ClientAddress.ts"
 import { Limits } from "../http/middleware/Limits.ts"
 import { boundedMemoryStore } from "./RateLimiterMemory.ts"
@@ -33,6 +32,6 @@ const trustedProxies = Config.Array(ProxyEntry, "TRUSTED_PROXIES").pipe(
 
 /** What the rate limit and authorization middlewares stand on: counters in memory, for one API process. */
 export const LimitsLive = Layer.merge(
-  Limits.layer.pipe(Layer.provide(RateLimiter.layer), Layer.provide(boundedMemoryStore)),
+  Limits.layer.pipe(Layer.provide(boundedMemoryStore)),
   Layer.unwrap(Effect.map(trustedProxies, ClientAddress.layer))
 )

@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, Layer } from "effect"
+import { Duration, Effect, Layer } from "effect"
 import { RateLimiter } from "effect/persistence"
 
 /** Counters that are kept at most; one is a few hundred bytes. */
@@ -31,22 +31,23 @@ export const boundedMemoryStore: Layer.Layer<RateLimiter.RateLimiterStore> = Lay
     const counters = new Map<string, Counter>()
     return RateLimiter.RateLimiterStore.of({
       ...library,
-      fixedWindow: Effect.fnUntraced(function*({ key, limit, refillRate, tokens }) {
-        const now = yield* Clock.currentTimeMillis
-        let counter = counters.get(key)
-        if (counter === undefined || counter.expiresAt <= now) {
-          if (counters.size >= mostCounters) makeRoom(counters, now)
-          counter = { count: 0, expiresAt: now }
-          counters.delete(key)
-          counters.set(key, counter)
-        }
-        if (limit !== undefined && counter.count + tokens > limit) {
-          return [counter.count + tokens, counter.expiresAt - now] as const
-        }
-        counter.count += tokens
-        counter.expiresAt += Duration.toMillis(refillRate) * tokens
-        return [counter.count, counter.expiresAt - now] as const
-      })
+      fixedWindow: ({ key, limit, refillRate, tokens }) =>
+        Effect.clockWith((clock) => {
+          const now = clock.currentTimeMillisUnsafe()
+          let counter = counters.get(key)
+          if (counter === undefined || counter.expiresAt <= now) {
+            if (counters.size >= mostCounters) makeRoom(counters, now)
+            counter = { count: 0, expiresAt: now }
+            counters.delete(key)
+            counters.set(key, counter)
+          }
+          if (limit !== undefined && counter.count + tokens > limit) {
+            return Effect.succeed([counter.count + tokens, counter.expiresAt - now] as const)
+          }
+          counter.count += tokens
+          counter.expiresAt += Duration.toMillis(refillRate) * tokens
+          return Effect.succeed([counter.count, counter.expiresAt - now] as const)
+        })
     })
   })
 ).pipe(Layer.provide(RateLimiter.layerStoreMemory))

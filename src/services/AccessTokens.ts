@@ -112,16 +112,18 @@ export class AccessTokens extends Context.Service<AccessTokens, {
             )
             return Redacted.make(token)
           }),
-          verify: Effect.fnUntraced(function*(redacted) {
-            const token = Redacted.value(redacted)
-            const now = yield* Clock.currentTimeMillis
-            const known = remembered.get(token)
-            if (known !== undefined && now < known.until) return known.principal
-            const claims = yield* decode(token, now)
-            const principal: Principal = { userId: claims.sub, sessionId: claims.sid, roles: claims.roles }
-            remember(token, principal, (claims.exp + skew) * 1000)
-            return principal
-          })
+          verify: (redacted) =>
+            Effect.clockWith((clock) => {
+              const token = Redacted.value(redacted)
+              const now = clock.currentTimeMillisUnsafe()
+              const known = remembered.get(token)
+              if (known !== undefined && now < known.until) return Effect.succeed(known.principal)
+              return Effect.map(decode(token, now), (claims) => {
+                const principal: Principal = { userId: claims.sub, sessionId: claims.sid, roles: claims.roles }
+                remember(token, principal, (claims.exp + skew) * 1000)
+                return principal
+              })
+            })
         })
       })
     )

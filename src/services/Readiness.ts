@@ -1,4 +1,4 @@
-import { Context, Effect, Layer, Ref } from "effect"
+import { Context, Effect, Layer } from "effect"
 
 /**
  * Whether this process wants new requests. It serves what comes either way: readiness is what load balancers ask before
@@ -6,13 +6,18 @@ import { Context, Effect, Layer, Ref } from "effect"
  */
 export class Readiness extends Context.Service<Readiness, {
   readonly isDraining: Effect.Effect<boolean>
+  /** The same, for the edge, which asks at every request. */
+  isDrainingUnsafe(): boolean
   readonly drain: Effect.Effect<void>
 }>()("midnight/services/Readiness") {
-  static readonly layer = Layer.effect(
-    Readiness,
-    Effect.map(
-      Ref.make(false),
-      (draining) => Readiness.of({ isDraining: Ref.get(draining), drain: Ref.set(draining, true) })
-    )
-  )
+  static readonly layer = Layer.sync(Readiness, () => {
+    let draining = false
+    return {
+      isDraining: Effect.sync(() => draining),
+      isDrainingUnsafe: () => draining,
+      drain: Effect.sync(() => {
+        draining = true
+      })
+    }
+  })
 }

@@ -1,16 +1,6 @@
-import { Context, Effect, Metric } from "effect"
+import { type Context, Effect, type Fiber, Metric } from "effect"
 import type { HttpServerRequest, HttpServerResponse } from "effect/http"
-
-/** Ids and counts that handlers add to the one log line of their request; never personal data. */
-type Notes = Map<string, string | number | boolean>
-const Notes = Context.Reference<Notes>("midnight/http/AccessLog/Notes", { defaultValue: () => new Map() })
-
-/** Adds to the request's log line, for instance `user.id` once the caller is known. */
-export const annotate = (name: string, value: string | number | boolean): Effect.Effect<void> =>
-  Effect.map(Notes, (notes) => void notes.set(name, value))
-
-export const emptyNotes = (): Notes => new Map()
-export { Notes }
+import type { Exchange } from "./Exchange.ts"
 
 const boundaries = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
 const duration = Metric.histogram("http.server.request.duration", {
@@ -18,6 +8,23 @@ const duration = Metric.histogram("http.server.request.duration", {
   boundaries,
   attributes: { unit: "s" }
 })
+
+// One series per route, method and status: bounded by the contract. Kept, since making its key costs more than counting.
+const series = new Map<string, Metric.Metric<number, unknown>>()
+
+const count = (method: string, route: string, status: number, seconds: number, context: Context.Context<never>) => {
+  const key = `${status} ${method} ${route}`
+  let one = series.get(key)
+  if (one === undefined) {
+    one = Metric.withAttributes(duration, {
+      "http.request.method": method,
+      "http.route": route,
+      "http.response.status_code": String(status)
+    })
+    series.set(key, one)
+  }
+  one.updateUnsafe(seconds, context)
+}
 
 const bytes = ({ body }: HttpServerResponse.HttpServerResponse): number =>
   body._tag === "Uint8Array" || body._tag === "Stream" || body._tag === "Raw" ? body.contentLength ?? 0 : 0
@@ -27,7 +34,7 @@ export interface Outcome {
   readonly response: HttpServerResponse.HttpServerResponse
   readonly route: string | undefined
   readonly code: string | undefined
-  readonly notes: Notes
+  readonly exchange: Exchange
   readonly seconds: number
 }
 
@@ -40,26 +47,23 @@ const level = (route: string | undefined, status: number) => {
 }
 
 /** One wide line per request. The path is left out on purpose: the route names it without the ids of people. */
-export const record = ({ code, notes, request, response, route, seconds }: Outcome): Effect.Effect<void> => {
-  const attributes = {
-    "http.request.method": request.method,
-    "http.route": route ?? "unmatched",
-    "http.response.status_code": response.status
-  }
+export const record = (
+  { code, exchange, request, response, route = "unmatched", seconds }: Outcome,
+  fiber: Fiber.Fiber<unknown, unknown>
+): Effect.Effect<void> => {
+  const { status } = response
+  count(request.method, route, status, seconds, fiber.context)
   const line = {
-    ...attributes,
+    request_id: exchange.requestId,
+    "http.request.method": request.method,
+    "http.route": route,
+    "http.response.status_code": status,
     duration_ms: Math.round(seconds * 1e5) / 100,
     "http.request.body.size": Number(request.headers["content-length"] ?? 0),
     "http.response.body.size": bytes(response),
-    ...(code === undefined ? {} : { "error.type": code }),
-    ...Object.fromEntries(notes)
+    ...exchange.notes
   }
-  const log = level(route, response.status)("request")
-  return Effect.andThen(
-    Metric.update(
-      Metric.withAttributes(duration, { ...attributes, "http.response.status_code": String(response.status) }),
-      seconds
-    ),
-    Effect.annotateLogs(log, line)
+  return level(route, status)("request").pipe(
+    Effect.annotateLogs(code === undefined ? line : { ...line, "error.type": code })
   )
 }

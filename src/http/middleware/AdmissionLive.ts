@@ -29,18 +29,20 @@ export const AdmissionLive = (limits: AdmissionLimits = defaultLimits) =>
         reads: classOf("reads"),
         video: classOf("video")
       }
-      return Effect.fnUntraced(function*(handler, { endpoint }) {
+      return (handler, { endpoint }) => {
         const workClass = Context.get(endpoint.annotations, AdmissionClass)
         const state = classes[workClass]
-        if (state.present >= state.most) {
-          return yield* new Unavailable({ detail: `Too many requests of class ${workClass} at once.`, retry_after: 1 })
-        }
-        state.present += 1
-        return yield* state.places.withPermits(1)(Effect.provideService(handler, Admitted, { workClass })).pipe(
-          Effect.ensuring(Effect.sync(() => {
-            state.present -= 1
-          }))
-        )
-      })
+        const inPlace = state.places.withPermits(1)(Effect.provideService(handler, Admitted, { workClass }))
+        const full = new Unavailable({ detail: `Too many requests of class ${workClass} at once.`, retry_after: 1 })
+        const enter = Effect.suspend(() => {
+          if (state.present >= state.most) return Effect.fail(full)
+          state.present += 1
+          return Effect.void
+        })
+        const leave = Effect.sync(() => {
+          state.present -= 1
+        })
+        return Effect.acquireUseRelease(enter, () => inPlace, () => leave)
+      }
     })
   )

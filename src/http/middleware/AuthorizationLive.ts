@@ -3,9 +3,9 @@ import { HttpServerRequest } from "effect/http"
 import { CurrentUser } from "../../domain/Principal.ts"
 import { Unauthorized } from "../../domain/Problem.ts"
 import { AccessTokens } from "../../services/AccessTokens.ts"
-import * as AccessLog from "./AccessLog.ts"
 import { Authorization } from "./Authorization.ts"
 import { ClientAddress } from "./ClientAddress.ts"
+import * as Exchange from "./Exchange.ts"
 import { Limits } from "./Limits.ts"
 import { withoutToken } from "./RateLimitLive.ts"
 
@@ -23,15 +23,20 @@ export const AuthorizationLive = Layer.effect(
       return yield* error
     })
 
+    const nothing = refused(new Unauthorized({ detail: "Send an access token: Authorization: Bearer …" }))
+
     return Authorization.of({
-      bearer: Effect.fnUntraced(function*(handler, { credential }) {
-        const principal = yield* Redacted.value(credential) === ""
-          ? refused(new Unauthorized({ detail: "Send an access token: Authorization: Bearer …" }))
-          : Effect.catchTag(tokens.verify(credential), "Unauthorized", refused)
-        yield* AccessLog.annotate("enduser.id", principal.userId)
-        yield* Effect.annotateCurrentSpan("enduser.id", principal.userId)
-        return yield* Effect.provideService(handler, CurrentUser, principal)
-      })
+      bearer: (handler, { credential }) =>
+        Redacted.value(credential) === "" ? nothing : Effect.matchEffect(tokens.verify(credential), {
+          onFailure: refused,
+          onSuccess: (principal) =>
+            Effect.withFiber((fiber) => {
+              fiber.getRef(Exchange.Current).notes["enduser.id"] = principal.userId
+              const { span } = fiber.cache
+              if (span?._tag === "Span") span.attribute("enduser.id", principal.userId)
+              return Effect.provideService(handler, CurrentUser, principal)
+            })
+        })
     })
   })
 )

@@ -30,19 +30,16 @@ export const preflight = (
   return HttpServerResponse.empty({ status: 204, headers: asks ? { allow, ...preflightHeaders } : { allow } })
 }
 
-/** Lets a browser read the answer when its page's origin is on the list. */
-export const share = (
+/** The headers that let a browser read an answer when its page's origin is on the list. */
+export const shared = (
   request: HttpServerRequest.HttpServerRequest,
   origins: ReadonlyArray<string>,
   response: HttpServerResponse.HttpServerResponse
-): HttpServerResponse.HttpServerResponse => {
-  if (origins.length === 0) return response
+): Record<string, string> | undefined => {
+  if (origins.length === 0) return undefined
   const origin = request.headers["origin"]
   const vary = [response.headers["vary"], "Origin"].filter((name) => name !== undefined).join(", ")
-  return HttpServerResponse.setHeaders(
-    response,
-    origin !== undefined && origins.includes(origin)
-      ? { vary, "access-control-allow-origin": origin, "access-control-expose-headers": exposed }
-      : { vary }
-  )
+  return origin !== undefined && origins.includes(origin)
+    ? { vary, "access-control-allow-origin": origin, "access-control-expose-headers": exposed }
+    : { vary }
 }

@@ -1,4 +1,4 @@
-import { ByteSize, Clock, Context, Effect, Layer, Option, type Tracer, type Types } from "effect"
+import { ByteSize, Clock, Context, Effect, Layer, References, type Tracer, type Types } from "effect"
 import {
   HttpIncomingMessage,
   HttpRouter,
@@ -11,11 +11,12 @@ import { CurrentRequestId } from "../../domain/Request.ts"
 import { Readiness } from "../../services/Readiness.ts"
 import * as AccessLog from "./AccessLog.ts"
 import * as Cors from "./Cors.ts"
+import * as Exchange from "./Exchange.ts"
 import * as Problems from "./Problems.ts"
 import * as RequestBody from "./RequestBody.ts"
 import * as RequestId from "./RequestId.ts"
 import * as RouteTable from "./RouteTable.ts"
-import { secure } from "./SecurityHeaders.ts"
+import { securityHeaders } from "./SecurityHeaders.ts"
 
 export interface EdgeOptions {
   /** Origins whose pages may read answers. Empty: none. */
@@ -40,54 +41,86 @@ const refuse = (around: Problems.Surroundings): Effect.Effect<HttpServerResponse
     : undefined
 }
 
-const requestContext = (around: Problems.Surroundings, notes: Map<string, string | number | boolean>) =>
-  Context.make(HttpServerRequest.HttpServerRequest, RequestBody.guarded(around.request)).pipe(
-    Context.add(CurrentRequestId, around.requestId),
-    Context.add(AccessLog.Notes, notes),
-    Context.add(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(around.maxBodyBytes))
-  )
-
-const describe = (span: Tracer.Span | undefined, requestId: string, status: number, code: string | undefined) => {
-  if (span === undefined) return
+const describe = (span: Tracer.AnySpan | undefined, requestId: string, status: number, code: string | undefined) => {
+  if (span === undefined || span._tag !== "Span" || !span.sampled) return
   span.attribute("midnight.request_id", requestId)
   if (code !== undefined) span.attribute(status >= 500 ? "error.type" : "midnight.problem", code)
 }
 
-const handle = Effect.fnUntraced(
-  function*(app: App, table: RouteTable.RouteTable, options: EdgeOptions, draining: Effect.Effect<boolean>) {
-    const request = yield* HttpServerRequest.HttpServerRequest
-    const clock = yield* Clock.Clock
+interface Edge {
+  readonly table: RouteTable.RouteTable
+  readonly options: EdgeOptions
+  readonly isDraining: () => boolean
+}
+
+/** Every header that the edge adds, in one go: a response is copied whole for each change of it. */
+const headersOf = (
+  { isDraining, options }: Edge,
+  request: HttpServerRequest.HttpServerRequest,
+  response: HttpServerResponse.HttpServerResponse,
+  exchange: Exchange.Exchange
+) => ({
+  ...securityHeaders,
+  ...response.headers,
+  ...exchange.headers,
+  ...Cors.shared(request, options.corsOrigins, response),
+  // While the server drains, a client that keeps its connection would hold up the end.
+  ...(isDraining() ? { connection: "close" } : undefined),
+  "x-request-id": exchange.requestId
+})
+
+/** What a request's handler finds in its context, besides the request. */
+const contextOf = (
+  context: Context.Context<never>,
+  { maxBodyBytes }: Problems.Surroundings,
+  exchange: Exchange.Exchange
+) => {
+  const { requestId } = exchange
+  return context.pipe(
+    Context.add(CurrentRequestId, requestId),
+    Context.add(Exchange.Current, exchange),
+    Context.add(References.CurrentLogAnnotations, { request_id: requestId }),
+    Context.add(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBodyBytes))
+  )
+}
+
+/** One request, from its head to its answer. Every request passes here, so this is written without generators. */
+const handle = (app: App, edge: Edge) =>
+  Effect.withFiber<HttpServerResponse.HttpServerResponse, never, HttpServerRequest.HttpServerRequest>((fiber) => {
+    const clock = fiber.getRef(Clock.Clock)
     const started = clock.currentTimeNanosUnsafe()
-    const span = Option.getOrUndefined(yield* Effect.option(Effect.currentSpan))
+    const request = Context.getUnsafe(fiber.context, HttpServerRequest.HttpServerRequest)
+    const { span } = fiber.cache
+    const { options, table } = edge
     const route = table.find(request)
     const around: Problems.Surroundings = {
       request,
       allow: route === undefined || request.method === "OPTIONS" ? table.allow(request.url) : undefined,
       maxBodyBytes: options.maxBodyBytes(route),
-      requestId: RequestId.fromHeaders(request.headers),
+      requestId: RequestId.fromHeaders(request.headers, clock.currentTimeMillisUnsafe()),
       traceId: span?.traceId
     }
-    const notes = AccessLog.emptyNotes()
-    const answered = Effect.gen(function*() {
-      const given = yield* (refuse(around) ?? app).pipe(
-        Effect.catchCause((cause) => Problems.fromCause(cause, around))
-      )
-      const { code, response } = yield* Problems.complete(given, around)
+    const exchange = Exchange.make(around.requestId)
+    RequestBody.guard(request)
+
+    const finish = ({ code, response }: Problems.Completed) => {
       describe(span, around.requestId, response.status, code)
       const seconds = Number(clock.currentTimeNanosUnsafe() - started) / 1e9
-      yield* AccessLog.record({ request, response, route, code, notes, seconds })
-      const finished = Cors.share(request, options.corsOrigins, secure(response)).pipe(
-        HttpServerResponse.setHeader("x-request-id", around.requestId)
+      return Effect.as(
+        AccessLog.record({ request, response, route, code, exchange, seconds }, fiber),
+        HttpServerResponse.setHeaders(response, headersOf(edge, request, response, exchange))
       )
-      // While the server drains, a client that keeps its connection would hold up the end.
-      return (yield* draining) ? HttpServerResponse.setHeader(finished, "connection", "close") : finished
-    })
-    return yield* answered.pipe(
-      Effect.annotateLogs("request_id", around.requestId),
-      Effect.provideContext(requestContext(around, notes))
-    )
-  }
-)
+    }
+    const complete = (given: HttpServerResponse.HttpServerResponse) =>
+      given.status < 400
+        ? finish({ response: given, code: undefined })
+        : Effect.flatMap(Problems.complete(given, around), finish)
+
+    return Effect.matchCauseEffect(refuse(around) ?? app, {
+      onFailure: (cause) => Effect.flatMap(Problems.fromCause(cause, around), complete),
+      onSuccess: complete
+    }).pipe(Effect.updateContext((context: Context.Context<never>) => contextOf(context, around, exchange)))
+  })
 
 /**
  * The outermost middleware of a server, and the router that registers routes beneath it. It is added before any route
@@ -102,11 +135,12 @@ export const layer = (
     Effect.gen(function*() {
       const router = yield* HttpRouter.HttpRouter
       const readiness = yield* Readiness
+      const edge: Edge = { table, options, isDraining: () => readiness.isDrainingUnsafe() }
       yield* router.addGlobalMiddleware(
         (
           app
         ): Effect.Effect<HttpServerResponse.HttpServerResponse, Types.unhandled, HttpServerRequest.HttpServerRequest> =>
-          handle(app, table, options, readiness.isDraining)
+          handle(app, edge)
       )
       return RouteTable.recording(router, table)
     })

@@ -1,7 +1,7 @@
-import { Cause, Context, Effect, Exit, Layer, Option, Predicate, Schema } from "effect"
+import { Cause, Clock, Context, Effect, Exit, Layer, Option, Predicate, type Types } from "effect"
 import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiError } from "effect/http-api"
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 import { OperationId } from "../../domain/Ids.ts"
 import {
   IdempotencyKeyInFlight,
@@ -10,6 +10,7 @@ import {
   MoneyRequest
 } from "../../domain/MoneyRequest.ts"
 import { CurrentUser } from "../../domain/Principal.ts"
+import type { Unavailable } from "../../domain/Problem.ts"
 import { withDatabase } from "../../services/Database.ts"
 import {
   type IdempotencyKeys,
@@ -19,8 +20,15 @@ import {
   type StoredAnswer,
   VideoKeys
 } from "../../services/IdempotencyStore.ts"
-import { newId } from "../../services/NewId.ts"
+import { uuidV7 } from "../../services/NewId.ts"
 import { Idempotency, KeptBy } from "./Idempotency.ts"
+
+type Handler = Effect.Effect<HttpServerResponse.HttpServerResponse, Types.unhandled, MoneyRequest>
+type Answer = Effect.Effect<
+  HttpServerResponse.HttpServerResponse,
+  Types.unhandled | IdempotencyKeyInvalid | IdempotencyKeyReused | IdempotencyKeyInFlight | Unavailable
+>
+type Around = HttpServerRequest.HttpServerRequest | HttpRouter.RouteContext | CurrentUser
 
 /**
  * The Idempotency-Key contract (docs/adr/0011). A key is claimed before the handler runs and keeps the first answer
@@ -34,32 +42,14 @@ export const IdempotencyLive = Layer.effect(
       rewards: yield* RewardsKeys,
       video: yield* VideoKeys
     }
-    return Effect.fnUntraced(function*(handler, { endpoint }) {
-      const request = yield* HttpServerRequest.HttpServerRequest
-      const { userId } = yield* CurrentUser
-      const key = yield* keyOf(request.headers["idempotency-key"])
-      const path = pathOf(endpoint.path, yield* HttpRouter.params)
-      const scope: KeyScope = { userId, scope: `${request.method} ${path}`, key }
-      const hash = sha256(canonical(yield* Effect.orDie(request.text)))
-      let replayed = false
-      const money = {
-        userId,
-        operationId: yield* newId(OperationId),
-        scope: sha256(`${userId} ${scope.scope} ${key}`).toString("hex"),
-        digest: hash.toString("hex"),
-        replayed: Effect.sync(() => {
-          replayed = true
-        })
-      }
 
-      const owner = Context.get(endpoint.annotations, KeptBy)
-      if (owner === "ledger") {
-        const answer = yield* Effect.uninterruptible(Effect.provideService(handler, MoneyRequest, money))
-        return replayed ? HttpServerResponse.setHeader(answer, ...replayedHeader) : answer
-      }
-
-      const keys = stores[owner]
-      const claim = yield* withDatabase(keys.claim(scope, hash, money.operationId))
+    const kept = Effect.fnUntraced(function*(
+      keys: IdempotencyKeys,
+      handler: Handler,
+      { key, money, route }: { readonly key: string; readonly money: MoneyRequest; readonly route: string }
+    ) {
+      const scope: KeyScope = { userId: money.userId, scope: route, key }
+      const claim = yield* withDatabase(keys.claim(scope, Buffer.from(money.digest, "hex"), money.operationId))
       switch (claim._tag) {
         case "Answered":
           return replay(claim.answer)
@@ -76,6 +66,37 @@ export const IdempotencyLive = Layer.effect(
           )
       }
     })
+
+    return (handler, { endpoint }) => {
+      const owner = Context.get(endpoint.annotations, KeptBy)
+      return Effect.contextWith((context: Context.Context<Around>): Answer => {
+        const clock = Context.get(context, Clock.Clock)
+        const request = Context.get(context, HttpServerRequest.HttpServerRequest)
+        const { userId } = Context.get(context, CurrentUser)
+        const header = request.headers["idempotency-key"]
+        const key = keyOf(header)
+        if (key === undefined) return keyInvalid(header)
+        const { params } = Context.get(context, HttpRouter.RouteContext)
+        const route = `${request.method} ${pathOf(endpoint.path, params)}`
+        return Effect.flatMap(Effect.orDie(request.text), (body) => {
+          let replayed = false
+          const money: MoneyRequest = {
+            userId,
+            operationId: OperationId.make(uuidV7(clock.currentTimeMillisUnsafe())),
+            scope: hash("sha256", `${userId} ${route} ${key}`),
+            digest: hash("sha256", canonical(body)),
+            replayed: Effect.sync(() => {
+              replayed = true
+            })
+          }
+          if (owner !== "ledger") return kept(stores[owner], handler, { key, money, route })
+          return Effect.map(
+            Effect.uninterruptible(Effect.provideService(handler, MoneyRequest, money)),
+            (answer) => replayed ? HttpServerResponse.setHeader(answer, ...replayedHeader) : answer
+          )
+        })
+      })
+    }
   })
 )
 
@@ -88,27 +109,31 @@ const pathOf = (pattern: string, params: Readonly<Record<string, string | undefi
 
 const replayedHeader = ["idempotency-replayed", "true"] as const
 
-const sha256 = (text: string) => createHash("sha256").update(text).digest()
-
 const keyPattern = /^[\x21-\x7e]{1,255}$/
 
 /** The header is an RFC 8941 string, quoted on the wire; a bare token is taken too. */
-const keyOf = (header: string | undefined): Effect.Effect<string, IdempotencyKeyInvalid> => {
+const keyOf = (header: string | undefined): string | undefined => {
   const key = header === undefined ? "" : /^".*"$/.test(header) ? header.slice(1, -1) : header
-  return keyPattern.test(key) ? Effect.succeed(key) : Effect.fail(
+  return keyPattern.test(key) ? key : undefined
+}
+
+const keyInvalid = (header: string | undefined) =>
+  Effect.fail(
     new IdempotencyKeyInvalid({
       detail: header === undefined
         ? "Send an Idempotency-Key header: any 1 to 255 visible ASCII characters, new for each new request."
         : "The Idempotency-Key must have 1 to 255 visible ASCII characters."
     })
   )
-}
-
-const parse = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Unknown))
 
 /** The decoded body with its members in order: white space and the order of members do not make another request. */
-const canonical = (body: string): string =>
-  Option.match(parse(body), { onNone: () => body, onSome: (value) => JSON.stringify(sorted(value)) ?? "" })
+const canonical = (body: string): string => {
+  try {
+    return JSON.stringify(sorted(JSON.parse(body))) ?? ""
+  } catch {
+    return body
+  }
+}
 
 const sorted = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(sorted)

@@ -1,7 +1,7 @@
 import { Context, Duration, Effect, Layer } from "effect"
-import { HttpEffect, type HttpServerRequest, HttpServerResponse } from "effect/http"
 import { RateLimiter } from "effect/persistence"
 import { TooManyRequests } from "../../domain/Problem.ts"
+import * as Exchange from "./Exchange.ts"
 import type { RatePolicy } from "./RateLimit.ts"
 
 /** A policy and whom it counts: a user's id, or an address as ClientAddress writes it. */
@@ -14,7 +14,6 @@ interface Standing {
   readonly policy: RatePolicy
   readonly remaining: number
   readonly resetSeconds: number
-  readonly exceeded: boolean
 }
 
 /**
@@ -23,82 +22,84 @@ interface Standing {
  * lets the request pass: what must not pass then, logging in, is counted in the database.
  */
 export class Limits extends Context.Service<Limits, {
-  consume(counted: ReadonlyArray<Counted>): Effect.Effect<void, TooManyRequests, HttpServerRequest.HttpServerRequest>
+  consume(counted: ReadonlyArray<Counted>): Effect.Effect<void, TooManyRequests>
 }>()("midnight/http/Limits") {
   static readonly layer = Layer.effect(
     Limits,
     Effect.gen(function*() {
-      const limiter = yield* RateLimiter.RateLimiter
+      const store = yield* RateLimiter.RateLimiterStore
 
-      const take = ({ policy, subject }: Counted): Effect.Effect<Standing, RateLimiter.RateLimitStoreError> =>
-        limiter.consume({
+      const take = ({ policy, subject }: Counted) =>
+        store.fixedWindow({
           key: `${policy.name}:${subject}`,
-          limit: policy.limit,
-          window: Duration.seconds(policy.windowSeconds)
+          tokens: 1,
+          refillRate: refillOf(policy),
+          limit: policy.limit
         }).pipe(
-          Effect.map(({ remaining, resetAfter }) => ({
+          Effect.map(([count, millis]) => ({
             policy,
-            remaining,
-            resetSeconds: seconds(resetAfter),
-            exceeded: false
+            remaining: policy.limit - count,
+            resetSeconds: Math.max(1, Math.ceil(millis / 1_000))
           })),
-          Effect.catchTag("RateLimiterError", ({ reason }) =>
-            reason._tag === "RateLimitStoreError"
-              ? Effect.fail(reason)
-              : Effect.succeed({ policy, remaining: 0, resetSeconds: seconds(reason.retryAfter), exceeded: true }))
+          Effect.catch((error) =>
+            Effect.as(Effect.logWarning("The rate limit store did not answer; the request passes", error), undefined)
+          )
         )
 
-      return Limits.of({
-        consume: Effect.fnUntraced(function*(counted) {
-          const standings: Array<Standing> = []
-          for (const one of counted) {
-            const standing = yield* take(one).pipe(
-              Effect.catchTag(
-                "RateLimitStoreError",
-                (error) =>
-                  Effect.as(
-                    Effect.logWarning("The rate limit store did not answer; the request passes", error),
-                    undefined
-                  )
-              )
-            )
-            if (standing === undefined) continue
-            standings.push(standing)
-            if (standing.exceeded) break
-          }
-          if (standings.length > 0) {
-            const headers = headersOf(standings)
-            yield* HttpEffect.appendPreResponseHandler((_, response) =>
-              Effect.succeed(HttpServerResponse.setHeaders(response, headers))
-            )
-          }
-          const exceeded = standings.find((standing) => standing.exceeded)
-          if (exceeded === undefined) return
-          const { limit, name, windowSeconds } = exceeded.policy
-          return yield* new TooManyRequests({
-            detail: `The limit "${name}" is ${limit} in ${windowSeconds} seconds.`,
-            retry_after: exceeded.resetSeconds
-          })
+      const from = (
+        counted: ReadonlyArray<Counted>,
+        at: number,
+        standings: Array<Standing>
+      ): Effect.Effect<void, TooManyRequests> => {
+        const one = counted[at]
+        if (one === undefined) return tell(standings)
+        return Effect.flatMap(take(one), (standing) => {
+          if (standing !== undefined) standings.push(standing)
+          return standing !== undefined && standing.remaining < 0
+            ? Effect.andThen(tell(standings), exceeded(standing))
+            : from(counted, at + 1, standings)
         })
-      })
+      }
+
+      return Limits.of({ consume: (counted) => Effect.suspend(() => from(counted, 0, [])) })
     })
   )
 }
 
-const seconds = (duration: Duration.Duration): number => Math.max(1, Math.ceil(Duration.toSeconds(duration)))
+const refills = new Map<RatePolicy, Duration.Duration>()
 
-const headersOf = (standings: ReadonlyArray<Standing>): Record<string, string> => {
-  const tightest = standings.toSorted((a, b) => a.remaining - b.remaining)[0]
-  return {
-    "ratelimit-policy": standings.map(({ policy }) => `"${policy.name}";q=${policy.limit};w=${policy.windowSeconds}`)
-      .join(", "),
-    "ratelimit": standings.map(({ policy, remaining, resetSeconds }) =>
-      `"${policy.name}";r=${remaining};t=${resetSeconds}`
-    ).join(", "),
-    ...(tightest === undefined ? {} : {
-      "ratelimit-limit": String(tightest.policy.limit),
-      "ratelimit-remaining": String(tightest.remaining),
-      "ratelimit-reset": String(tightest.resetSeconds)
-    })
-  }
+/** The library's fixed window is filled again by one at a time: after the whole window, by all. */
+const refillOf = (policy: RatePolicy): Duration.Duration => {
+  const known = refills.get(policy)
+  if (known !== undefined) return known
+  const refill = Duration.millis(policy.windowSeconds * 1_000 / policy.limit)
+  refills.set(policy, refill)
+  return refill
 }
+
+const exceeded = ({ policy: { limit, name, windowSeconds }, resetSeconds }: Standing) =>
+  new TooManyRequests({
+    detail: `The limit "${name}" is ${limit} in ${windowSeconds} seconds.`,
+    retry_after: resetSeconds
+  })
+
+const tell = (standings: ReadonlyArray<Standing>): Effect.Effect<void> =>
+  Effect.map(Exchange.Current, ({ headers }) => {
+    let tightest: Standing | undefined
+    let policies = ""
+    let states = ""
+    for (const standing of standings) {
+      const { policy, resetSeconds } = standing
+      const remaining = Math.max(0, standing.remaining)
+      const separator = policies === "" ? "" : ", "
+      policies += `${separator}"${policy.name}";q=${policy.limit};w=${policy.windowSeconds}`
+      states += `${separator}"${policy.name}";r=${remaining};t=${resetSeconds}`
+      if (tightest === undefined || standing.remaining < tightest.remaining) tightest = standing
+    }
+    if (tightest === undefined) return
+    headers["ratelimit-policy"] = policies
+    headers["ratelimit"] = states
+    headers["ratelimit-limit"] = String(tightest.policy.limit)
+    headers["ratelimit-remaining"] = String(Math.max(0, tightest.remaining))
+    headers["ratelimit-reset"] = String(tightest.resetSeconds)
+  })

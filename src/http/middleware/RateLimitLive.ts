@@ -32,7 +32,7 @@ export const RateLimitLive = Layer.effect(
           )
         }
         inFlight.set(userId, present + 1)
-        return Effect.void
+        return Effect.succeed(userId)
       })
     const leave = (userId: UserId) =>
       Effect.sync(() => {
@@ -41,20 +41,20 @@ export const RateLimitLive = Layer.effect(
         else inFlight.set(userId, present - 1)
       })
 
-    return RateLimit.of(Effect.fnUntraced(function*(handler, { endpoint }) {
-      const { userId } = yield* CurrentUser
-      const request = yield* HttpServerRequest.HttpServerRequest
+    return RateLimit.of((handler, { endpoint }) => {
       const policies = [perUser, ...Context.get(endpoint.annotations, RatePolicies)]
-      yield* limits.consume(policies.map((policy) => ({
-        policy,
-        subject: policy.by === "user" ? userId : address.of(request)
-      })))
-      return yield* Effect.acquireUseRelease(
-        enter(userId),
-        () => Effect.provideService(handler, WithinLimits, names(policies)),
-        () => leave(userId)
-      )
-    }))
+      const within = Effect.provideService(handler, WithinLimits, names(policies))
+      return Effect.contextWith((context: Context.Context<CurrentUser | HttpServerRequest.HttpServerRequest>) => {
+        const { userId } = Context.get(context, CurrentUser)
+        const counted = policies.map((policy) => ({
+          policy,
+          subject: policy.by === "user"
+            ? userId
+            : address.of(Context.get(context, HttpServerRequest.HttpServerRequest))
+        }))
+        return Effect.andThen(limits.consume(counted), Effect.acquireUseRelease(enter(userId), () => within, leave))
+      })
+    })
   })
 )
 
@@ -64,12 +64,14 @@ export const AddressRateLimitLive = Layer.effect(
   Effect.gen(function*() {
     const limits = yield* Limits
     const address = yield* ClientAddress
-    return AddressRateLimit.of(Effect.fnUntraced(function*(handler, { endpoint }) {
-      const subject = address.of(yield* HttpServerRequest.HttpServerRequest)
+    return AddressRateLimit.of((handler, { endpoint }) => {
       const own = Context.get(endpoint.annotations, RatePolicies)
       const policies = own.length > 0 ? own : [withoutToken]
-      yield* limits.consume(policies.map((policy) => ({ policy, subject })))
-      return yield* Effect.provideService(handler, WithinLimits, names(policies))
-    }))
+      const within = Effect.provideService(handler, WithinLimits, names(policies))
+      return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+        const subject = address.of(request)
+        return Effect.andThen(limits.consume(policies.map((policy) => ({ policy, subject }))), within)
+      })
+    })
   })
 )

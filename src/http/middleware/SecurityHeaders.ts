@@ -1,7 +1,5 @@
-import { Headers, HttpServerResponse } from "effect/http"
-
 /** On every answer, errors included. An answer's own header of the same name wins: documents have their own policy. */
-export const securityHeaders = Headers.fromRecordUnsafe({
+export const securityHeaders = {
   "strict-transport-security": "max-age=63072000; includeSubDomains",
   "x-content-type-options": "nosniff",
   "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -16,7 +14,4 @@ export const securityHeaders = Headers.fromRecordUnsafe({
   "x-dns-prefetch-control": "off",
   "x-download-options": "noopen",
   "x-permitted-cross-domain-policies": "none"
-})
-
-export const secure = (response: HttpServerResponse.HttpServerResponse): HttpServerResponse.HttpServerResponse =>
-  HttpServerResponse.setHeaders(response, Headers.setAll(securityHeaders, response.headers))
+} as const
