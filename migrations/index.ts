@@ -9,6 +9,7 @@ import { video } from "./0006_video.ts"
 import { rewards } from "./0007_rewards.ts"
 import { chain } from "./0008_chain.ts"
 import { locks } from "./0009_locks.ts"
+import { uploads } from "./0012_uploads.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
 export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>> = {
@@ -20,5 +21,6 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0006_video": video,
   "0007_rewards": rewards,
   "0008_chain": chain,
-  "0009_locks": locks
+  "0009_locks": locks,
+  "0012_uploads": uploads
 }

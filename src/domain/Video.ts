@@ -151,45 +151,6 @@ export class VideoAlreadySubmitted extends Problem<VideoAlreadySubmitted>()("Vid
   title: "This video was already submitted there"
 }, { code: Schema.tag("VideoAlreadySubmitted"), video_id: VideoId }) {}
 
-export class UploadUrlInvalid extends Problem<UploadUrlInvalid>()("UploadUrlInvalid", {
-  type: "/problems/upload-url-invalid",
-  status: 403,
-  title: "The upload URL is not one that Midnight gave out"
-}, { code: Schema.tag("UploadUrlInvalid") }) {}
-
-export class UploadUrlExpired extends Problem<UploadUrlExpired>()("UploadUrlExpired", {
-  type: "/problems/upload-url-expired",
-  status: 403,
-  title: "The upload URL has expired"
-}, { code: Schema.tag("UploadUrlExpired") }) {}
-
-export class UploadSizeMismatch extends Problem<UploadSizeMismatch>()("UploadSizeMismatch", {
-  type: "/problems/upload-size-mismatch",
-  status: 422,
-  title: "The upload has fewer bytes than were announced"
-}, { code: Schema.tag("UploadSizeMismatch"), expected_bytes: Schema.Int, received_bytes: Schema.Int }) {}
-
-export class UploadDigestMismatch extends Problem<UploadDigestMismatch>()("UploadDigestMismatch", {
-  type: "/problems/upload-digest-mismatch",
-  status: 422,
-  title: "The upload's bytes do not have the digest that was announced"
-}, { code: Schema.tag("UploadDigestMismatch"), expected_sha256: Sha256, received_sha256: Sha256 }) {}
-
-export class StorageFull extends Problem<StorageFull>()("StorageFull", {
-  type: "/problems/storage-full",
-  status: 507,
-  title: "There is no room for the upload"
-}, { code: Schema.tag("StorageFull") }) {}
-
-/** What only the upload server answers: its routes are not in the API's contract, its problems have their meaning there. */
-export const uploadProblems = [
-  UploadUrlInvalid,
-  UploadUrlExpired,
-  UploadSizeMismatch,
-  UploadDigestMismatch,
-  StorageFull
-] as const
-
 /** What the API knows of the processes that verify: which were alive at the last look, and how often one was replaced. */
 export interface ProcessWatch {
   readonly alive: ReadonlyArray<string>

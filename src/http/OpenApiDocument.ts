@@ -1,5 +1,6 @@
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import * as Problem from "../domain/Problem.ts"
+import { uploadProblems } from "../domain/Uploads.ts"
 
 // The edge answers these for any route, so no route names them.
 const anywhere = HttpApi.make("anywhere").add(
@@ -20,6 +21,13 @@ const anywhere = HttpApi.make("anywhere").add(
 
 /** What any route can answer, as a document of its own. */
 export const edgeDocument = OpenApi.fromApi(anywhere)
+
+/** What only the upload server answers, beside what any route can. */
+export const uploadDocument = OpenApi.fromApi(
+  HttpApi.make("uploads").add(
+    HttpApiGroup.make("uploads").add(HttpApiEndpoint.put("send", "/uploads/:videoId", { error: uploadProblems }))
+  )
+)
 
 type Operation = OpenApi.OpenAPISpecOperation
 type Schemas = OpenApi.OpenAPIComponents["schemas"]

@@ -3,6 +3,7 @@ import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "effect/http-api"
 import { SubmissionId } from "../domain/Ids.ts"
 import { NotFound, TooManyRequests, Unavailable } from "../domain/Problem.ts"
 import { CampaignFull, CampaignNotActive, MemberCapReached } from "../domain/Rewards.ts"
+import { UploadQuotaReached } from "../domain/Uploads.ts"
 import {
   CreateUpload,
   Submission,
@@ -23,7 +24,7 @@ const uploads: RatePolicy = { name: "uploads", limit: 20, windowSeconds: 3_600, 
 const createUpload = HttpApiEndpoint.post("createUpload", "/api/video/uploads", {
   payload: CreateUpload,
   success: UploadTicket.pipe(HttpApiSchema.status(201)),
-  error: [TooManyRequests, Unavailable]
+  error: [TooManyRequests, UploadQuotaReached, Unavailable]
 })
   .middleware(Admission).middleware(RateLimit).middleware(Authorization)
   .annotate(RatePolicies, [uploads])

@@ -2,6 +2,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Duration, Effect, Layer, Schema } from "effect"
 import { HttpMiddleware, HttpRouter, HttpServer, type HttpServerError, type HttpServerRequest } from "effect/http"
 import { createServer, type Server } from "node:http"
+import { plainHttp, type Protocol } from "../http/middleware/Cors.ts"
 import * as Edge from "../http/middleware/Edge.ts"
 import * as RouteTable from "../http/middleware/RouteTable.ts"
 import { Readiness } from "../services/Readiness.ts"
@@ -23,6 +24,8 @@ export interface HttpServerOptions {
   readonly maxBodyBytes?: (route: string | undefined) => number
   /** Milliseconds in which a whole request must have arrived. Default 15 s; uploads need more. */
   readonly requestTimeout?: number
+  /** What the server speaks beside HTTP. Default: nothing. */
+  readonly protocol?: Protocol
 }
 
 export class CannotListen extends Schema.TaggedError<CannotListen>()("CannotListen", {
@@ -72,7 +75,11 @@ export const serveHttp = <A, E, R>(routes: Layer.Layer<A, E, R>, options: HttpSe
   const table = RouteTable.make()
   const server = nodeServer(options.requestTimeout ?? 15_000)
   const edge = Edge.layer(
-    { corsOrigins: options.corsOrigins, maxBodyBytes: options.maxBodyBytes ?? (() => 64 * 1024) },
+    {
+      corsOrigins: options.corsOrigins,
+      maxBodyBytes: options.maxBodyBytes ?? (() => 64 * 1024),
+      protocol: options.protocol ?? plainHttp
+    },
     table
   )
   const listening = Layer.effect(

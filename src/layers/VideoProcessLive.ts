@@ -1,6 +1,6 @@
 import { Effect, Layer } from "effect"
 import { largestUpload } from "../domain/Video.ts"
-import { uploadRoute, UploadRoutes } from "../http/UploadHandlers.ts"
+import { tus, uploadRoute, UploadRoutes } from "../http/UploadHandlers.ts"
 import { Health } from "../services/Health.ts"
 import * as Settings from "./Config.ts"
 import { serveHttp } from "./HttpServer.ts"
@@ -18,6 +18,7 @@ const uploadServer = Layer.unwrap(Effect.gen(function*() {
     portVariable: "VIDEO_PORT",
     corsOrigins: yield* Settings.corsOrigins,
     grace: yield* Settings.drainGrace,
+    protocol: tus,
     maxBodyBytes: (route) => route === uploadRoute ? largestUpload : otherBodies,
     requestTimeout: slowestUploadMillis
   })

@@ -1,8 +1,9 @@
-import { Config, Effect, Layer, Schema } from "effect"
+import { Config, Duration, Effect, Layer, Schema } from "effect"
 import { join } from "node:path"
 import { settlementCommands, verificationCommands } from "../services/Commands.ts"
 import { Health } from "../services/Health.ts"
 import { Uploads } from "../services/Uploads.ts"
+import { UploadStore } from "../services/UploadStore.ts"
 import { VerificationStore } from "../services/VerificationStore.ts"
 import { Verifier } from "../services/Verifier.ts"
 import * as Settings from "./Config.ts"
@@ -11,10 +12,23 @@ import { pool } from "./Pools.ts"
 import { every, supervised } from "./Supervision.ts"
 import { processPart, uploadUrls } from "./VideoLive.ts"
 
+const mebibyte = 1_048_576
+const Mebibytes = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_048_576 }))
+
 const spool = Layer.unwrap(Effect.gen(function*() {
   const home = yield* Settings.home
   const directory = yield* Config.NonEmptyString("SPOOL_DIR").pipe(Config.withDefault(join(home, "spool")))
-  return LocalSpool.layer(directory)
+  const reserve = yield* Config.schema(Mebibytes, "SPOOL_RESERVE_MIB").pipe(Config.withDefault(256))
+  return LocalSpool.layer(directory, reserve * mebibyte)
+}))
+
+/** In each window of this length a sender must bring this much. */
+const paceBytes = 131_072
+
+const uploads = Layer.unwrap(Effect.gen(function*() {
+  const window = yield* Config.Duration("UPLOAD_STALL_LIMIT").pipe(Config.withDefault(Duration.seconds(30)))
+  const retention = yield* Config.Duration("VIDEO_RETENTION").pipe(Config.withDefault(Duration.days(30)))
+  return Uploads.layer({ pace: { window, bytes: paceBytes }, retention })
 }))
 
 /**
@@ -50,10 +64,10 @@ const verifiers = Layer.unwrap(Effect.gen(function*() {
 
 /** What the worker's side of the video bulkhead can do. Needs a MediaEngine. */
 export const VideoWorkerServices = Layer.suspend(() =>
-  Layer.mergeAll(Verifier.layer, Uploads.layer).pipe(
+  Layer.mergeAll(Verifier.layer, uploads).pipe(
     Layer.provide(spool),
     Layer.provide(uploadUrls),
-    Layer.provideMerge(VerificationStore.layer),
+    Layer.provideMerge(Layer.merge(VerificationStore.layer, UploadStore.layer)),
     Layer.provide(Layer.mergeAll(verificationCommands("consumer"), settlementCommands())),
     Layer.provide(pool("videoWorker"))
   )

@@ -10,12 +10,6 @@ import { Sha256 } from "../domain/Video.ts"
 import { type SettleCommand, SettlementCommands } from "./Commands.ts"
 import { decoded } from "./Database.ts"
 
-const UploadRow = Schema.Struct({
-  bytes: Schema.Int,
-  expectedSha256: Schema.OptionFromNullOr(Sha256),
-  sha256: Schema.OptionFromNullOr(Sha256)
-})
-
 /** What a verification works on. */
 const JobRow = Schema.Struct({
   submissionId: SubmissionId,
@@ -36,11 +30,6 @@ const Decision = Schema.Struct({
 
 /** The worker's side of video in the database. */
 export class VerificationStore extends Context.Service<VerificationStore, {
-  upload(id: VideoId): Effect.Effect<Option.Option<typeof UploadRow.Type>, SqlError>
-  /** The first to finish an upload decides its bytes; answers the digest that holds, whoever sent it. */
-  completeUpload(id: VideoId, sha256: string): Effect.Effect<Option.Option<string>, SqlError>
-  /** Removes uploads that nobody finished within a day of their URL's end. */
-  readonly forgetUploads: Effect.Effect<void, SqlError>
   /** Marks a submission as being verified; none when it needs no verification any more. */
   begin(id: SubmissionId, attempt: number): Effect.Effect<Option.Option<JobRow>, SqlError>
   /**
@@ -71,20 +60,6 @@ export class VerificationStore extends Context.Service<VerificationStore, {
       const sql = yield* SqlClient.SqlClient
       const settlements = yield* SettlementCommands
       const processId = SecureRandom.uuidV7Unsafe()
-
-      const upload = SqlSchema.findOneOption({
-        Request: VideoId,
-        Result: UploadRow,
-        execute: (id) =>
-          sql`
-          SELECT bytes, expected_sha256 AS "expectedSha256", sha256 FROM video.uploads WHERE id = ${id}`
-      })
-
-      const completeUpload = Effect.fn("VerificationStore.completeUpload")(function*(id: VideoId, sha256: string) {
-        yield* sql`UPDATE video.uploads SET status = 'complete', sha256 = ${sha256}, completed_at = now()
-                   WHERE id = ${id} AND status = 'pending'`
-        return Option.flatMap(yield* decoded(upload(id)), (row) => row.sha256)
-      }, sql.withTransaction)
 
       const begin = SqlSchema.findOneOption({
         Request: Schema.Struct({ id: SubmissionId, attempt: Schema.Int }),
@@ -126,12 +101,6 @@ export class VerificationStore extends Context.Service<VerificationStore, {
       )
 
       return VerificationStore.of({
-        upload: (id) => decoded(upload(id)),
-        completeUpload,
-        forgetUploads: Effect.asVoid(sql`
-          DELETE FROM video.uploads WHERE id IN (
-            SELECT id FROM video.uploads
-            WHERE status = 'pending' AND expires_at < now() - interval '1 day' LIMIT 1000)`),
         begin: (id, attempt) => decoded(begin({ id, attempt })),
         decide,
         fail: (id) =>

@@ -1,9 +1,10 @@
-import { Context, type DateTime, Effect, Layer, Option, Schema } from "effect"
+import { Context, Data, type DateTime, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import { CampaignId, SubmissionId, UserId, VideoId } from "../domain/Ids.ts"
 import { Money } from "../domain/Money.ts"
 import { Unavailable } from "../domain/Problem.ts"
+import { mostStored } from "../domain/Uploads.ts"
 import { Check, VerificationRules } from "../domain/Verification.ts"
 import {
   ContentType,
@@ -51,6 +52,13 @@ const NewUpload = Schema.Struct({
   expiresAt: Schema.DateTimeUtcFromString
 })
 
+/** `removed`: it was complete, and its bytes were given up since. */
+const UploadStatus = Schema.Literals(["pending", "complete", "removed"])
+type UploadAdded = Data.TaggedEnum<{ Added: {}; TooMany: { until: DateTime.Utc }; TooMuch: { stored: number } }>
+const { Added, TooMany, TooMuch } = Data.taggedEnum<UploadAdded>()
+const Soonest = Schema.OptionFromNullOr(Schema.DateTimeUtcFromDate)
+const Unfinished = Schema.Struct({ n: Schema.Int, until: Soonest, stored: Schema.Int })
+
 const NewSubmission = Schema.Struct({
   id: SubmissionId,
   userId: UserId,
@@ -66,9 +74,9 @@ const Slot = Schema.Struct({ id: SubmissionId, reward: Money, rules: Schema.from
 
 /** The API's side of video in the database. What is offered to the queue commits with the row it is about. */
 export class VideoStore extends Context.Service<VideoStore, {
-  /** Adds an upload; with too many unfinished ones adds none, and answers when the first of those expires. */
-  addUpload(upload: typeof NewUpload.Type): Effect.Effect<Option.Option<DateTime.Utc>, SqlError>
-  uploadStatus(id: VideoId, owner: UserId): Effect.Effect<Option.Option<"pending" | "complete">, SqlError>
+  /** Adds an upload, unless its owner has too many or too much; then none is added. */
+  addUpload(upload: typeof NewUpload.Type): Effect.Effect<UploadAdded, SqlError>
+  uploadStatus(id: VideoId, owner: UserId): Effect.Effect<Option.Option<typeof UploadStatus.Type>, SqlError>
   submission(id: SubmissionId): Effect.Effect<Option.Option<SubmissionRow>, SqlError>
   /** False when this video was submitted to this campaign before. One that is `queued` is also offered to the queue. */
   addSubmission(submission: typeof NewSubmission.Type): Effect.Effect<boolean, SqlError | Unavailable>
@@ -97,10 +105,13 @@ export class VideoStore extends Context.Service<VideoStore, {
 
       const unfinished = SqlSchema.findOne({
         Request: UserId,
-        Result: Schema.Struct({ n: Schema.Int, until: Schema.OptionFromNullOr(Schema.DateTimeUtcFromDate) }),
+        Result: Unfinished,
         execute: (userId) =>
           sql`
-          SELECT count(*)::int AS n, min(expires_at) AS until FROM video.uploads
+          SELECT count(*)::int AS n, min(expires_at) AS until,
+            (SELECT coalesce(sum(bytes), 0)::float8 FROM video.uploads
+             WHERE user_id = ${userId} AND removed_at IS NULL) AS stored
+          FROM video.uploads
           WHERE user_id = ${userId} AND status = 'pending' AND expires_at > now()`
       })
       const insertUpload = SqlSchema.void({
@@ -113,18 +124,21 @@ export class VideoStore extends Context.Service<VideoStore, {
       const addUpload = Effect.fn("VideoStore.addUpload")(function*(upload: typeof NewUpload.Type) {
         // One member's uploads follow one another, or three at once would each see two.
         yield* sql`SELECT pg_advisory_xact_lock(hashtextextended(${upload.userId}, 7))`
-        const { n, until } = yield* decoded(
+        const { n, stored, until } = yield* decoded(
           Effect.catchTag(unfinished(upload.userId), "NoSuchElementError", Effect.die)
         )
-        if (n >= mostUnfinished) return until
+        if (n >= mostUnfinished && Option.isSome(until)) return TooMany({ until: until.value })
+        if (stored + upload.bytes > mostStored) return TooMuch({ stored })
         yield* decoded(insertUpload(upload))
-        return Option.none()
+        return Added()
       }, sql.withTransaction)
 
       const uploadStatus = SqlSchema.findOneOption({
         Request: Schema.Struct({ id: VideoId, owner: UserId }),
-        Result: Schema.Struct({ status: Schema.Literals(["pending", "complete"]) }),
-        execute: ({ id, owner }) => sql`SELECT status FROM video.uploads WHERE id = ${id} AND user_id = ${owner}`
+        Result: Schema.Struct({ status: UploadStatus }),
+        execute: ({ id, owner }) =>
+          sql`SELECT CASE WHEN removed_at IS NULL THEN status ELSE 'removed' END AS status
+              FROM video.uploads WHERE id = ${id} AND user_id = ${owner}`
       })
 
       const submission = SqlSchema.findOneOption({

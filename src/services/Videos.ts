@@ -3,6 +3,7 @@ import { SubmissionId, type UserId, VideoId } from "../domain/Ids.ts"
 import { MoneyRequest } from "../domain/MoneyRequest.ts"
 import { NotFound, TooManyRequests, Unavailable } from "../domain/Problem.ts"
 import type { CampaignFull, CampaignNotActive, MemberCapReached } from "../domain/Rewards.ts"
+import { mostStored, UploadQuotaReached } from "../domain/Uploads.ts"
 import { defaultRules } from "../domain/Verification.ts"
 import {
   type CreateUpload,
@@ -32,7 +33,10 @@ const lapsed = new Unavailable({ detail: "The slot could not be kept. Nothing wa
 
 /** What members do with videos, on the API's side: announce uploads, ask for verification, read what came of it. */
 export class Videos extends Context.Service<Videos, {
-  createUpload(owner: UserId, upload: CreateUpload): Effect.Effect<UploadTicket, TooManyRequests | Unavailable>
+  createUpload(
+    owner: UserId,
+    upload: CreateUpload
+  ): Effect.Effect<UploadTicket, TooManyRequests | UploadQuotaReached | Unavailable>
   /** The submission is named by the operation, so asking again with the same key finds it, whatever had happened. */
   verify(request: VerifyVideo): Effect.Effect<
     Submission,
@@ -61,11 +65,18 @@ export class Videos extends Context.Service<Videos, {
         const expiresAt = DateTime.startOf(DateTime.add(now, { minutes: uploadUrlMinutes }), "second")
         const sha256 = Option.fromUndefinedOr(upload.sha256)
         const { bytes, contentType } = upload
-        const full = yield* withDatabase(
+        const added = yield* withDatabase(
           store.addUpload({ id: videoId, userId, bytes, contentType, sha256, expiresAt })
         )
-        if (Option.isSome(full)) {
-          const seconds = (DateTime.toEpochMillis(full.value) - DateTime.toEpochMillis(now)) / 1_000
+        if (added._tag === "TooMuch") {
+          return yield* new UploadQuotaReached({
+            detail: "Bytes become free when a video has been decided for a while, or an unfinished upload ends.",
+            limit_bytes: mostStored,
+            stored_bytes: added.stored
+          })
+        }
+        if (added._tag === "TooMany") {
+          const seconds = (DateTime.toEpochMillis(added.until) - DateTime.toEpochMillis(now)) / 1_000
           return yield* new TooManyRequests({
             detail: `${mostUnfinished} uploads are unfinished. Finish one, or wait until its URL expires.`,
             retry_after: Math.max(1, Math.ceil(seconds))
@@ -99,6 +110,9 @@ export class Videos extends Context.Service<Videos, {
           if (Option.isSome(known)) return known.value
           const upload = yield* withDatabase(store.uploadStatus(videoId, userId))
           if (Option.isNone(upload)) return yield* notFound
+          if (upload.value === "removed") {
+            return yield* new NotFound({ detail: "The video's bytes are not kept any more. Upload it again." })
+          }
           if (upload.value === "pending") {
             return yield* new UploadUnfinished({ detail: "Send the bytes to the upload URL first.", video_id: videoId })
           }

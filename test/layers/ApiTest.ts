@@ -13,7 +13,7 @@ import type { Role } from "../../src/domain/Principal.ts"
 import { between, clearingOf, walletOf } from "../../src/domain/Wallet.ts"
 import { Api } from "../../src/http/Api.ts"
 import { Authorization } from "../../src/http/middleware/Authorization.ts"
-import { uploadRoute, UploadRoutes } from "../../src/http/UploadHandlers.ts"
+import { tus, uploadRoute, UploadRoutes } from "../../src/http/UploadHandlers.ts"
 import { ApiLive, Bulkheads } from "../../src/layers/ApiLive.ts"
 import { serveHttp } from "../../src/layers/HttpServer.ts"
 import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
@@ -100,6 +100,7 @@ const videoProcess = (engine: Layer.Layer<MediaEngine>, more: Layer.Layer<never,
         corsOrigins: [],
         grace: 0,
         drain: 0,
+        protocol: tus,
         maxBodyBytes: (route) => route === uploadRoute ? 1_048_576 : 65_536
       })))),
     Layer.provide(VideoWorkerServices),

@@ -11,7 +11,7 @@ import { MoneyRequest } from "../../src/domain/MoneyRequest.ts"
 import { Unavailable } from "../../src/domain/Problem.ts"
 import { CampaignFull } from "../../src/domain/Rewards.ts"
 import { defaultRules } from "../../src/domain/Verification.ts"
-import { uploadRoute, UploadRoutes } from "../../src/http/UploadHandlers.ts"
+import { tus, uploadRoute, UploadRoutes } from "../../src/http/UploadHandlers.ts"
 import { serveHttp } from "../../src/layers/HttpServer.ts"
 import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
 import { VideoLive } from "../../src/layers/VideoLive.ts"
@@ -96,6 +96,7 @@ export const VideoBench = Layer.unwrap(Effect.gen(function*() {
     corsOrigins: ["https://app.example"],
     grace: 0,
     drain: 0,
+    protocol: tus,
     maxBodyBytes: (route) => route === uploadRoute ? 209_715_200 : 65_536
   })
   return server.pipe(

@@ -23,6 +23,7 @@ export interface EdgeOptions {
   readonly corsOrigins: ReadonlyArray<string>
   /** Bytes a body may have on a route, by the route's pattern; `undefined` stands for a path that matches none. */
   readonly maxBodyBytes: (route: string | undefined) => number
+  readonly protocol: Cors.Protocol
 }
 
 type App = Effect.Effect<HttpServerResponse.HttpServerResponse, Types.unhandled>
@@ -30,9 +31,12 @@ type App = Effect.Effect<HttpServerResponse.HttpServerResponse, Types.unhandled>
 const withoutHost = () => new InvalidRequest({ errors: [{ pointer: "/headers/host", detail: "This is required" }] })
 
 /** Refusals that need no handler, cheapest first: nothing of the body has been read yet. */
-const refuse = (around: Problems.Surroundings): Effect.Effect<HttpServerResponse.HttpServerResponse> | undefined => {
+const refuse = (
+  around: Problems.Surroundings,
+  protocol: Cors.Protocol
+): Effect.Effect<HttpServerResponse.HttpServerResponse> | undefined => {
   const { allow, maxBodyBytes, request } = around
-  const preflight = Cors.preflight(request, allow)
+  const preflight = Cors.preflight(request, allow, protocol)
   if (preflight !== undefined) return Effect.succeed(preflight)
   const fault = request.headers["host"] === undefined ? withoutHost() : RequestBody.urlFault(request.url)
   if (fault !== undefined) return HttpServerRespondable.toResponse(fault)
@@ -63,7 +67,7 @@ const headersOf = (
   ...securityHeaders,
   ...response.headers,
   ...exchange.headers,
-  ...Cors.shared(request, options.corsOrigins, response),
+  ...Cors.shared(request, options.corsOrigins, options.protocol, response),
   // While the server drains, a client that keeps its connection would hold up the end.
   ...(isDraining() ? { connection: "close" } : undefined),
   "x-request-id": exchange.requestId
@@ -116,7 +120,7 @@ const handle = (app: App, edge: Edge) =>
         ? finish({ response: given, code: undefined })
         : Effect.flatMap(Problems.complete(given, around), finish)
 
-    return Effect.matchCauseEffect(refuse(around) ?? app, {
+    return Effect.matchCauseEffect(refuse(around, options.protocol) ?? app, {
       onFailure: (cause) => Effect.flatMap(Problems.fromCause(cause, around), complete),
       onSuccess: complete
     }).pipe(Effect.updateContext((context: Context.Context<never>) => contextOf(context, around, exchange)))

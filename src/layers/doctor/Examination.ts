@@ -15,6 +15,7 @@ import { LedgerHistoryStore } from "../../services/LedgerHistoryStore.ts"
 import { LedgerStore } from "../../services/LedgerStore.ts"
 import { PaymentStore } from "../../services/PaymentStore.ts"
 import { RewardStore } from "../../services/RewardStore.ts"
+import { UploadStore } from "../../services/UploadStore.ts"
 import { VerificationStore } from "../../services/VerificationStore.ts"
 import { VideoStore } from "../../services/VideoStore.ts"
 import type { NamedQuery } from "./NamedQuery.ts"
@@ -40,6 +41,7 @@ const storesOn = (client: Layer.Layer<SqlClient.SqlClient>) =>
     PaymentStore.layer,
     RewardStore.layer,
     VideoStore.layer.pipe(Layer.provide(Commands.verificationCommands())),
+    UploadStore.layer,
     VerificationStore.layer.pipe(Layer.provide(Commands.settlementCommands())),
     paymentsKeys(),
     rewardsKeys(),
@@ -92,7 +94,13 @@ const queriesOf = Effect.fnUntraced(function*(recorder: Recorder) {
     ...historyQueries(Context.get(stores, LedgerHistoryStore), real, now),
     ...(yield* paymentQueries(Context.get(stores, PaymentStore), real)),
     ...rewardQueries(Context.get(stores, RewardStore), real, now),
-    ...videoQueries(Context.get(stores, VideoStore), Context.get(stores, VerificationStore), real, now),
+    ...videoQueries(
+      Context.get(stores, VideoStore),
+      Context.get(stores, VerificationStore),
+      Context.get(stores, UploadStore),
+      real,
+      now
+    ),
     ...keyQueries("PaymentsKeys", Context.get(stores, PaymentsKeys)),
     ...keyQueries("RewardsKeys", Context.get(stores, RewardsKeys)),
     ...keyQueries("VideoKeys", Context.get(stores, VideoKeys)),

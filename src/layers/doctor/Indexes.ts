@@ -156,11 +156,16 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     )
   },
   "video.uploads": {
-    uploads_abandoned: serves("btree (expires_at) WHERE (status = 'pending'::text)", "VerificationStore.forgetUploads"),
+    uploads_abandoned: serves("btree (expires_at) WHERE (status = 'pending'::text)", "UploadStore.forget"),
+    uploads_kept: serves(
+      "btree (completed_at) WHERE ((status = 'complete'::text) AND (removed_at IS NULL))",
+      "UploadStore.retire"
+    ),
     uploads_pkey: serves(
       "unique btree (id)",
-      "VideoStore.uploadStatus VideoStore.addSubmission VideoStore.enqueue VerificationStore.upload VerificationStore.completeUpload VerificationStore.forgetUploads VerificationStore.begin VerificationStore.decide VerificationStore.fail"
+      "VideoStore.uploadStatus VideoStore.addSubmission VideoStore.enqueue UploadStore.find UploadStore.among UploadStore.complete UploadStore.cancel UploadStore.forget UploadStore.retire VerificationStore.begin VerificationStore.decide VerificationStore.fail"
     ),
+    uploads_stored: serves("btree (user_id) INCLUDE (bytes) WHERE (removed_at IS NULL)", "VideoStore.addUpload"),
     uploads_unfinished: serves("btree (user_id, expires_at) WHERE (status = 'pending'::text)", "VideoStore.addUpload")
   },
   "wallet.accounts": {

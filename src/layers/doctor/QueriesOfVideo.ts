@@ -1,10 +1,11 @@
-import { DateTime, Effect, Option } from "effect"
+import { DateTime, Duration, Effect, Option } from "effect"
 import { SecureRandom } from "effect/crypto"
 import type { PersistedQueue } from "effect/persistence"
 import { CampaignId, SubmissionId, UserId, VideoId } from "../../domain/Ids.ts"
 import { Amount } from "../../domain/Money.ts"
 import { defaultRules } from "../../domain/Verification.ts"
 import type { Commanded } from "../../services/Commands.ts"
+import type { UploadStore } from "../../services/UploadStore.ts"
 import type { VerificationStore } from "../../services/VerificationStore.ts"
 import type { VideoStore } from "../../services/VideoStore.ts"
 import { after, named, type NamedQuery, type Uses } from "./NamedQuery.ts"
@@ -12,12 +13,19 @@ import type { Samples } from "./Samples.ts"
 
 type Videos = VideoStore["Service"]
 type Verifications = VerificationStore["Service"]
+type Uploads = UploadStore["Service"]
 
 const fresh = <A>(schema: { readonly make: (value: string) => A }) => schema.make(SecureRandom.uuidV7Unsafe())
 const digest = "0".repeat(64)
 const requestId = "doctor"
 
-export const videoQueries = (videos: Videos, work: Verifications, real: Samples, now: DateTime.Utc) => {
+export const videoQueries = (
+  videos: Videos,
+  work: Verifications,
+  uploads: Uploads,
+  real: Samples,
+  now: DateTime.Utc
+) => {
   const upload = {
     id: fresh(VideoId),
     userId: fresh(UserId),
@@ -39,7 +47,7 @@ export const videoQueries = (videos: Videos, work: Verifications, real: Samples,
   } as const
   const queued = { ...submission, campaignId: Option.none(), status: "queued" } as const
   const addUpload = videos.addUpload(upload)
-  const uploaded = Effect.andThen(addUpload, work.completeUpload(upload.id, digest))
+  const uploaded = Effect.andThen(addUpload, uploads.complete(upload.id, digest))
   const reserving = Effect.andThen(addUpload, videos.addSubmission(submission))
   const enqueue = videos.enqueue({
     id: submission.id,
@@ -77,10 +85,15 @@ export const videoQueries = (videos: Videos, work: Verifications, real: Samples,
     ],
     aliveProcesses: videos.aliveProcesses
   }
+  const ofUploads: Uses<Uploads> = {
+    find: uploads.find(real.videoId),
+    among: uploads.among([real.videoId, upload.id]),
+    complete: after(addUpload, uploads.complete(upload.id, digest)),
+    cancel: after(addUpload, uploads.cancel(upload.id)),
+    forget: uploads.forget,
+    retire: uploads.retire(Duration.days(30))
+  }
   const ofVerifications: Uses<Verifications> = {
-    upload: work.upload(real.videoId),
-    completeUpload: after(addUpload, work.completeUpload(upload.id, digest)),
-    forgetUploads: work.forgetUploads,
     begin: after(Effect.andThen(uploaded, videos.addSubmission(queued)), work.begin(queued.id, 1)),
     decide: after(
       verifying,
@@ -92,7 +105,11 @@ export const videoQueries = (videos: Videos, work: Verifications, real: Samples,
     beat: work.beat("ok"),
     leave: after(work.beat("ok"), work.leave)
   }
-  return [...named("VideoStore", ofVideos), ...named("VerificationStore", ofVerifications)]
+  return [
+    ...named("VideoStore", ofVideos),
+    ...named("UploadStore", ofUploads),
+    ...named("VerificationStore", ofVerifications)
+  ]
 }
 
 /** What the queue's library sends: offering, polling, completing, and repeating after a failure. */

@@ -1,0 +1,109 @@
+import { Deferred, Duration, Effect, Option, Semaphore, Stream } from "effect"
+import type { VideoId } from "../domain/Ids.ts"
+import { Unavailable } from "../domain/Problem.ts"
+import { UploadTooSlow } from "../domain/Uploads.ts"
+
+/** Bodies that one process takes at once; each holds a connection, a file and a chunk. */
+const mostAtOnce = 64
+/** … and whole uploads of one video: a sender whose connection hangs, and the same once more. A URL that leaked takes no more. */
+const mostOfOne = 2
+/** How long a newcomer waits for the one before it to put down its pen. */
+const patience = "10 seconds"
+
+/** What a sender must keep up: so many bytes in each window. */
+export interface Pace {
+  readonly window: Duration.Duration
+  readonly bytes: number
+}
+
+const repeated = new Unavailable({ detail: "The video is being sent already. Try again.", retry_after: 5 })
+const busy = new Unavailable({ detail: `${mostAtOnce} uploads are under way. Try again.`, retry_after: 5 })
+const superseded = new Unavailable({ detail: "A newer request goes on with this upload.", retry_after: 1 })
+const tooSlow = ({ bytes, window }: Pace) =>
+  new UploadTooSlow({
+    detail: `Fewer than ${bytes} bytes came in ${
+      Duration.format(window)
+    }. A resumable upload keeps what came; ask for its offset and go on.`
+  })
+
+/** Who may send, how many at once, and how slowly. */
+export const makeUploadPlaces = Effect.fnUntraced(function*(pace: Pace) {
+  const places = yield* Semaphore.make(mostAtOnce)
+  const whole = new Map<VideoId, number>()
+  const writers = new Map<
+    VideoId,
+    { readonly stop: Deferred.Deferred<void>; readonly ended: Deferred.Deferred<void> }
+  >()
+
+  const enter = (videoId: VideoId) =>
+    Effect.suspend(() => {
+      const present = whole.get(videoId) ?? 0
+      if (present >= mostOfOne) return Effect.fail(repeated)
+      whole.set(videoId, present + 1)
+      return Effect.void
+    })
+  const leave = (videoId: VideoId) =>
+    Effect.sync(() => {
+      const present = whole.get(videoId) ?? 0
+      if (present <= 1) whole.delete(videoId)
+      else whole.set(videoId, present - 1)
+    })
+
+  /** The right to send a whole video. */
+  const beside = <A, E, R>(videoId: VideoId, work: Effect.Effect<A, E, R>): Effect.Effect<A, E | Unavailable, R> =>
+    Effect.acquireUseRelease(enter(videoId), () => work, () => leave(videoId))
+
+  const begin = Effect.fnUntraced(
+    function*(videoId: VideoId) {
+      let before = writers.get(videoId)
+      while (before !== undefined) {
+        yield* Deferred.succeed(before.stop, undefined)
+        yield* Deferred.await(before.ended)
+        before = writers.get(videoId)
+      }
+      const turn = { stop: Deferred.makeUnsafe<void>(), ended: Deferred.makeUnsafe<void>() }
+      writers.set(videoId, turn)
+      return turn
+    },
+    Effect.timeoutOption(patience),
+    Effect.flatMap(Option.match({ onNone: () => Effect.fail(repeated), onSome: Effect.succeed }))
+  )
+
+  /**
+   * The right to an unfinished upload, for one request at a time. The newest has it: a sender that comes back does not wait
+   * until the server, too, has noticed that its old connection is dead.
+   */
+  const alone = <A, E, R>(videoId: VideoId, work: Effect.Effect<A, E, R>): Effect.Effect<A, E | Unavailable, R> =>
+    Effect.acquireUseRelease(
+      Effect.interruptible(begin(videoId)),
+      ({ stop }) => Effect.raceFirst(work, Effect.andThen(Deferred.await(stop), Effect.fail(superseded))),
+      ({ ended }) =>
+        Effect.suspend(() => {
+          writers.delete(videoId)
+          return Deferred.succeed(ended, undefined)
+        })
+    )
+
+  /** A place for a body, for as long as its sender keeps up the pace. */
+  const paced = <A, E, R, E2>(
+    body: Stream.Stream<Uint8Array, E2>,
+    use: (body: Stream.Stream<Uint8Array, E2>) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | Unavailable | UploadTooSlow, R> =>
+    Effect.suspend(() => {
+      let came = 0
+      const counted = Stream.tap(body, (chunk) =>
+        Effect.sync(() => {
+          came += chunk.length
+        }))
+      const watch = Effect.gen(function*() {
+        while (true) {
+          const before = came
+          yield* Effect.sleep(pace.window)
+          if (came - before < pace.bytes) return yield* tooSlow(pace)
+        }
+      })
+      return places.withPermitsIfAvailable(1)(Effect.raceFirst(use(counted), watch))
+    }).pipe(Effect.flatMap(Option.match({ onNone: () => Effect.fail(busy), onSome: Effect.succeed })))
+
+  return { beside, alone, paced }
+})

@@ -1,0 +1,88 @@
+import { Context, Duration, Effect, Layer, type Option, Schema } from "effect"
+import { SqlClient, SqlSchema } from "effect/sql"
+import type { SqlError } from "effect/sql/SqlError"
+import { VideoId } from "../domain/Ids.ts"
+import { resumableHours } from "../domain/Uploads.ts"
+import { Sha256 } from "../domain/Video.ts"
+import { decoded } from "./Database.ts"
+
+const UploadRow = Schema.Struct({
+  id: VideoId,
+  bytes: Schema.Int,
+  expectedSha256: Schema.OptionFromNullOr(Sha256),
+  /** Of what was kept; none while the upload is unfinished. */
+  sha256: Schema.OptionFromNullOr(Sha256),
+  removed: Schema.Boolean
+})
+export type UploadRow = typeof UploadRow.Type
+
+const columns = `id, bytes, expected_sha256 AS "expectedSha256", sha256, removed_at IS NOT NULL AS removed`
+
+/** Uploads in the database, as the process knows them that takes the bytes. */
+export class UploadStore extends Context.Service<UploadStore, {
+  find(id: VideoId): Effect.Effect<Option.Option<UploadRow>, SqlError>
+  /** Those among the ids that there are; at most a few hundred at a time. */
+  among(ids: ReadonlyArray<VideoId>): Effect.Effect<ReadonlyArray<UploadRow>, SqlError>
+  /** The first to finish an upload decides its bytes; answers the row that holds, whoever wrote it. */
+  complete(id: VideoId, sha256: string): Effect.Effect<Option.Option<UploadRow>, SqlError>
+  /** Takes back an upload that is not finished. */
+  cancel(id: VideoId): Effect.Effect<void, SqlError>
+  /** Removes uploads that nobody finished while they could be resumed. */
+  readonly forget: Effect.Effect<void, SqlError>
+  /**
+   * Gives up the bytes of videos that were finished and finally decided so long ago; answers how many. A submission that may
+   * yet be decided, a dead letter too, keeps its video.
+   */
+  retire(after: Duration.Duration): Effect.Effect<number, SqlError>
+}>()("midnight/services/video/UploadStore") {
+  static readonly layer = Layer.effect(
+    UploadStore,
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const all = sql.literal(columns)
+
+      const find = SqlSchema.findOneOption({
+        Request: VideoId,
+        Result: UploadRow,
+        execute: (id) => sql`SELECT ${all} FROM video.uploads WHERE id = ${id}`
+      })
+      const among = SqlSchema.findAll({
+        Request: Schema.Array(VideoId),
+        Result: UploadRow,
+        execute: (ids) => sql`SELECT ${all} FROM video.uploads WHERE id = ANY(${ids}::uuid[])`
+      })
+      const complete = Effect.fn("UploadStore.complete")(function*(id: VideoId, sha256: string) {
+        yield* sql`UPDATE video.uploads SET status = 'complete', sha256 = ${sha256}, completed_at = now()
+                   WHERE id = ${id} AND status = 'pending'`
+        return yield* decoded(find(id))
+      }, sql.withTransaction)
+
+      return UploadStore.of({
+        find: (id) => decoded(find(id)),
+        among: (ids) => decoded(among(ids)),
+        complete,
+        cancel: (id) => Effect.asVoid(sql`DELETE FROM video.uploads WHERE id = ${id} AND status = 'pending'`),
+        forget: Effect.asVoid(sql`
+          DELETE FROM video.uploads WHERE id IN (
+            SELECT id FROM video.uploads
+            WHERE status = 'pending' AND expires_at < now() - make_interval(hours => ${resumableHours}::int)
+            LIMIT 1000)`),
+        retire: (after) =>
+          Effect.map(
+            sql`
+            UPDATE video.uploads SET removed_at = now() WHERE id IN (
+              SELECT u.id FROM video.uploads u
+              WHERE u.status = 'complete' AND u.removed_at IS NULL
+                AND u.completed_at < now() - make_interval(secs => ${Duration.toSeconds(after)}::double precision)
+                AND NOT EXISTS (
+                  SELECT 1 FROM video.submissions s
+                  WHERE s.video_id = u.id AND (s.verdict IS NULL
+                    OR s.decided_at >= now() - make_interval(secs => ${Duration.toSeconds(after)}::double precision)))
+              LIMIT 500)
+            RETURNING id`,
+            (rows) => rows.length
+          )
+      })
+    })
+  )
+}
