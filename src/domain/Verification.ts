@@ -1,4 +1,5 @@
 import { Effect, Option, Schema } from "effect"
+import type { Findings, MediaFacts, Refusal } from "./MediaFacts.ts"
 
 /** The checks of a video, in the order in which they are reported. */
 export const CheckName = Schema.Literals([
@@ -9,7 +10,8 @@ export const CheckName = Schema.Literals([
   "resolution",
   "frame_rate",
   "audio",
-  "black_frames"
+  "black_frames",
+  "frozen_frames"
 ])
 export type CheckName = typeof CheckName.Type
 
@@ -31,60 +33,6 @@ export const Judgement = Schema.Struct({
   reasons: Schema.Array(Schema.String)
 })
 export type Judgement = typeof Judgement.Type
-
-const notNegative = Schema.isGreaterThanOrEqualTo(0)
-const Amount = Schema.Finite.check(notNegative)
-const Count = Schema.Int.check(notNegative)
-
-/** What the media engine measured in a file that it could read to the end. Times are seconds, levels dBFS. */
-export const MediaFacts = Schema.TaggedStruct("MediaFacts", {
-  container: Schema.String.annotate({
-    description: "the demuxer's names, comma separated, e.g. mov,mp4,m4a,3gp,3g2,mj2"
-  }),
-  bytes: Count,
-  measuredSeconds: Amount,
-  declaredSeconds: Schema.OptionFromNullOr(Amount),
-  video: Schema.Struct({
-    codec: Schema.String,
-    width: Count,
-    height: Count,
-    fps: Amount,
-    framesDecoded: Count,
-    decodeErrors: Count,
-    black: Schema.Struct({
-      seconds: Amount,
-      ratio: Amount,
-      intervals: Schema.Array(Schema.Struct({ start: Amount, end: Amount }))
-    })
-  }),
-  audio: Schema.OptionFromNullOr(Schema.Struct({
-    codec: Schema.String,
-    channels: Count,
-    sampleRate: Count,
-    measuredSeconds: Amount,
-    decodeErrors: Count,
-    meanVolumeDb: Schema.Finite,
-    maxVolumeDb: Schema.Finite,
-    silenceSeconds: Amount
-  }))
-})
-export type MediaFacts = typeof MediaFacts.Type
-
-/** Why a file could not be measured to the end. Final: trying again gives the same answer. */
-export const Refusal = Schema.Union([
-  Schema.TaggedStruct("Empty", {}),
-  Schema.TaggedStruct("NotAVideo", { detail: Schema.String }),
-  Schema.TaggedStruct("Truncated", { detail: Schema.String }),
-  Schema.TaggedStruct("Undecodable", { codec: Schema.String, detail: Schema.String }),
-  Schema.TaggedStruct("TooLong", { seconds: Amount }),
-  Schema.TaggedStruct("TooManyPixels", { width: Count, height: Count }),
-  Schema.TaggedStruct("TooCostly", { detail: Schema.String })
-])
-export type Refusal = typeof Refusal.Type
-
-/** What an engine has to say about a file. */
-export const Findings = Schema.Union([MediaFacts, Refusal])
-export type Findings = typeof Findings.Type
 
 // Limits of the engine's sandbox: no rule can ask for more than it lets through.
 const longestSeconds = 600
@@ -116,6 +64,8 @@ export const VerificationRules = Schema.Struct({
   maxFps: defaulted(Rate, 121),
   reviewBlackRatio: defaulted(Ratio, 0.35),
   maxBlackRatio: defaulted(Ratio, 0.5),
+  reviewFrozenRatio: defaulted(Ratio, 0.35),
+  maxFrozenRatio: defaulted(Ratio, 0.8),
   audioRequired: defaulted(Schema.Boolean, true),
   reviewSilenceRatio: defaulted(Ratio, 0.75),
   maxSilenceRatio: defaulted(Ratio, 0.9)
@@ -137,7 +87,8 @@ const limits = (rules: VerificationRules): Record<CheckName, string> => ({
   audio: rules.audioRequired
     ? `one of ${rules.audioCodecs.join(", ")}, silent for at most ${percent(rules.maxSilenceRatio)}`
     : `none, or one of ${rules.audioCodecs.join(", ")}`,
-  black_frames: `black for at most ${percent(rules.maxBlackRatio)}`
+  black_frames: `black for at most ${percent(rules.maxBlackRatio)}`,
+  frozen_frames: `frozen for at most ${percent(rules.maxFrozenRatio)}`
 })
 
 type Finding = { readonly outcome: Check["outcome"]; readonly measured: string }
@@ -203,6 +154,10 @@ const measuredChecks = (facts: MediaFacts, rules: VerificationRules): Record<Che
   black_frames: {
     outcome: banded(facts.video.black.ratio, rules.reviewBlackRatio, rules.maxBlackRatio),
     measured: `black for ${percent(facts.video.black.ratio)}, ${seconds(facts.video.black.seconds)}`
+  },
+  frozen_frames: {
+    outcome: banded(facts.video.frozen.ratio, rules.reviewFrozenRatio, rules.maxFrozenRatio),
+    measured: `frozen for ${percent(facts.video.frozen.ratio)}, ${seconds(facts.video.frozen.seconds)}`
   }
 })
 

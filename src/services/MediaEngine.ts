@@ -1,6 +1,7 @@
 import { Context, Schema } from "effect"
 import type { Effect, Option } from "effect"
-import type { Findings, VerificationRules } from "../domain/Verification.ts"
+import type { Findings } from "../domain/MediaFacts.ts"
+import type { VerificationRules } from "../domain/Verification.ts"
 
 /** The engine itself failed, not the file: the same job may succeed when it is tried again. */
 export class MediaEngineFailed extends Schema.TaggedError<MediaEngineFailed>()("MediaEngineFailed", {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Option, Schema } from "effect"
 import * as fc from "fast-check"
+import type { MediaFacts, Refusal } from "../../src/domain/MediaFacts.ts"
 import { CheckName, defaultRules, judge, VerificationRules } from "../../src/domain/Verification.ts"
-import type { Judgement, MediaFacts, Refusal } from "../../src/domain/Verification.ts"
+import type { Judgement } from "../../src/domain/Verification.ts"
 
 interface Shape {
   readonly container?: string
@@ -15,6 +16,7 @@ interface Shape {
   readonly frames?: number
   readonly errors?: number
   readonly blackRatio?: number
+  readonly frozenRatio?: number
   readonly audioCodec?: string
   readonly audioSeconds?: number
   readonly silenceRatio?: number
@@ -25,12 +27,15 @@ const facts = (shape: Shape = {}): MediaFacts => {
   const seconds = shape.seconds ?? 10
   const audioSeconds = shape.audioSeconds ?? seconds
   const blackRatio = shape.blackRatio ?? 0
+  const frozenRatio = shape.frozenRatio ?? 0
   return {
     _tag: "MediaFacts",
     container: shape.container ?? "mov,mp4,m4a,3gp,3g2,mj2",
     bytes: 1_000_000,
     measuredSeconds: seconds,
     declaredSeconds: Option.fromUndefinedOr(shape.declared),
+    fingerprint: new Uint8Array(),
+    pictures: { thumbnail: Option.none(), contactSheet: Option.none() },
     video: {
       codec: shape.codec ?? "h264",
       width: shape.width ?? 1280,
@@ -38,7 +43,8 @@ const facts = (shape: Shape = {}): MediaFacts => {
       fps: shape.fps ?? 30,
       framesDecoded: shape.frames ?? 300,
       decodeErrors: shape.errors ?? 0,
-      black: { seconds: blackRatio * seconds, ratio: blackRatio, intervals: [] }
+      black: { seconds: blackRatio * seconds, ratio: blackRatio, intervals: [] },
+      frozen: { seconds: frozenRatio * seconds, ratio: frozenRatio, intervals: [] }
     },
     audio: shape.mute === true ? Option.none() : Option.some({
       codec: shape.audioCodec ?? "aac",
@@ -225,7 +231,8 @@ describe("judge, for everything", () => {
       expect(reasons).toHaveLength(1)
       expect(reasons[0]).toMatch(new RegExp(`^${name}: .*${words}`))
       expect(checks.map((check) => check.name)).toEqual(CheckName.literals)
-      expect(checks.filter((check) => check.measured !== "not measured").map((check) => check.name)).toEqual([name])
+      const measured = checks.filter((check) => check.measured !== "not measured")
+      expect(measured.map((check) => check.name)).toEqual([name])
     }
   })
 })

@@ -16,8 +16,8 @@ export interface Child {
   readonly exit: Effect.Effect<Exit, MediaEngineFailed>
 }
 
-// An answer is a few KiB; a child that writes more is no longer ours.
-const longestOutput = 256 * 1024
+// An answer holds two pictures and a fingerprint, 500 KiB at most; a child that writes more is no longer ours.
+const longestOutput = 768 * 1024
 const longestErrors = 4 * 1024
 
 const killGroup = (child: ChildProcessWithoutNullStreams) => {

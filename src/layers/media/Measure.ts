@@ -1,14 +1,16 @@
 // Part of the child program (see Detectors.ts).
 import { AV_DISPOSITION_ATTACHED_PIC, AVERROR_EOF, AVMEDIA_TYPE_AUDIO, AVMEDIA_TYPE_VIDEO } from "node-av/constants"
 import { avGetCodecName, Dictionary, FormatContext, Packet } from "node-av/lib"
-import type { Stream } from "node-av/lib"
+import type { Frame, Stream } from "node-av/lib"
 import { open as openFile } from "node:fs/promises"
 import { setImmediate } from "node:timers/promises"
-import type { Findings } from "../../domain/Verification.ts"
+import type { Findings } from "../../domain/MediaFacts.ts"
 import { explain, openTrack, OutOfMemory, secondsOf } from "./Decode.ts"
 import type { Track } from "./Decode.ts"
-import { makeBlackDetector, makeSoundDetector } from "./Detectors.ts"
+import { makeSoundDetector } from "./Detectors.ts"
 import type { Job, Phase } from "./Protocol.ts"
+import { channelsOf } from "./Samples.ts"
+import { makeWatcher } from "./Watcher.ts"
 
 type Found = typeof Findings.Encoded
 type Opened = {
@@ -123,21 +125,30 @@ const undecodable = (stream: Stream, detail: string): Found => ({
 
 const lengthOf = (track: Track): number => Math.max(0, track.span().end - track.span().start)
 
-const decodeAll = async (opened: Opened, job: Job): Promise<Found> => {
-  const black = makeBlackDetector()
+const makeListener = () => {
   const sound = makeSoundDetector()
-  const video = await openTrack(opened.video, job.maxPixels, black.look)
+  return {
+    listen: (frame: Frame, seconds: number, origin: number) => {
+      const channels = channelsOf(frame)
+      if (channels !== null) sound.listen(channels, frame.nbSamples, frame.sampleRate, Math.max(0, seconds - origin))
+    },
+    finish: sound.finish
+  }
+}
+
+const decodeAll = async (opened: Opened, job: Job): Promise<Found> => {
+  const watcher = makeWatcher(opened.video, job.maxSeconds)
+  const listener = makeListener()
+  const video = await openTrack(opened.video, job.maxPixels, watcher.look)
   if (typeof video === "string") return undecodable(opened.video, video)
-  const audio = opened.audio === null
-    ? null
-    : await openTrack(opened.audio, job.maxPixels, (frame, _seconds, origin) => sound.listen(frame, origin))
+  const audio = opened.audio === null ? null : await openTrack(opened.audio, job.maxPixels, listener.listen)
   if (opened.audio !== null && typeof audio === "string") return undecodable(opened.audio, audio)
   const heard = typeof audio === "string" ? null : audio
 
   const refusal = await readAll(opened, heard === null ? [video] : [video, heard], job)
   if (refusal !== null) return refusal
   const seconds = lengthOf(video)
-  const dark = black.finish(seconds)
+  const { black, fingerprint, frozen, pictures } = watcher.finish(seconds)
   const declared = declaredSeconds(opened.context, opened.video)
   return {
     _tag: "MediaFacts",
@@ -145,17 +156,16 @@ const decodeAll = async (opened: Opened, job: Job): Promise<Found> => {
     bytes: opened.bytes,
     measuredSeconds: seconds,
     declaredSeconds: declared > 0 ? declared : null,
+    fingerprint,
+    pictures,
     video: {
       codec: video.codec,
       ...video.size,
       fps: video.counts.frames < 2 || seconds === 0 ? 0 : video.counts.frames / seconds,
       framesDecoded: video.counts.frames,
       decodeErrors: video.counts.errors,
-      black: {
-        seconds: dark.total,
-        ratio: seconds === 0 ? 0 : Math.min(1, dark.total / seconds),
-        intervals: dark.intervals
-      }
+      black,
+      frozen
     },
     audio: heard === null ? null : {
       codec: heard.codec,
@@ -163,7 +173,7 @@ const decodeAll = async (opened: Opened, job: Job): Promise<Found> => {
       sampleRate: heard.stream.codecpar.sampleRate,
       measuredSeconds: lengthOf(heard),
       decodeErrors: heard.counts.errors,
-      ...sound.finish(lengthOf(heard))
+      ...listener.finish(lengthOf(heard))
     }
   }
 }

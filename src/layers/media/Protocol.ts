@@ -1,5 +1,5 @@
 import { Schema } from "effect"
-import { Findings } from "../../domain/Verification.ts"
+import { Findings } from "../../domain/MediaFacts.ts"
 
 /** What the engine asks of its child: one line of JSON on its standard input, which then stays open until the answer. */
 export interface Job {
