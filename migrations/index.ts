@@ -9,6 +9,7 @@ import { video } from "./0006_video.ts"
 import { rewards } from "./0007_rewards.ts"
 import { chain } from "./0008_chain.ts"
 import { locks } from "./0009_locks.ts"
+import { review } from "./0011_review.ts"
 import { uploads } from "./0012_uploads.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
@@ -22,5 +23,6 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0007_rewards": rewards,
   "0008_chain": chain,
   "0009_locks": locks,
+  "0011_review": review,
   "0012_uploads": uploads
 }

@@ -1,8 +1,10 @@
 import { HttpApi, OpenApi } from "effect/http-api"
 import { AdminApi } from "./AdminApi.ts"
+import { DeadLettersApi } from "./DeadLettersApi.ts"
 import { IdentityApi } from "./IdentityApi.ts"
 import { completeDocument } from "./OpenApiDocument.ts"
 import { PaymentsApi, WebhooksApi } from "./PaymentsApi.ts"
+import { ReviewApi } from "./ReviewApi.ts"
 import { RewardsApi } from "./RewardsApi.ts"
 import { SystemApi } from "./SystemApi.ts"
 import { VideoApi } from "./VideoApi.ts"
@@ -16,7 +18,9 @@ export class Api extends HttpApi.make("midnight")
   .add(WebhooksApi)
   .add(RewardsApi)
   .add(VideoApi)
+  .add(ReviewApi)
   .add(AdminApi)
+  .add(DeadLettersApi)
   .add(SystemApi)
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })
   .annotate(HttpApi.QueryParseOptions, { errors: "all" })

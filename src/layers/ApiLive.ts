@@ -4,17 +4,20 @@ import { HttpApiBuilder } from "effect/http-api"
 import { PrometheusMetrics } from "effect/observability"
 import { AdminHandlers } from "../http/AdminHandlers.ts"
 import { Api } from "../http/Api.ts"
+import { DeadLettersHandlers } from "../http/DeadLettersHandlers.ts"
 import { IdentityHandlers } from "../http/IdentityHandlers.ts"
 import { AdmissionLive } from "../http/middleware/AdmissionLive.ts"
 import { AuthorizationLive } from "../http/middleware/AuthorizationLive.ts"
 import { IdempotencyLive } from "../http/middleware/IdempotencyLive.ts"
 import { AddressRateLimitLive, RateLimitLive } from "../http/middleware/RateLimitLive.ts"
 import { PaymentsHandlers } from "../http/PaymentsHandlers.ts"
+import { ReviewHandlers } from "../http/ReviewHandlers.ts"
 import { RewardsHandlers } from "../http/RewardsHandlers.ts"
 import { DocumentationRoutes, SystemHandlers } from "../http/SystemHandlers.ts"
 import { VideoHandlers } from "../http/VideoHandlers.ts"
 import { WalletHandlers } from "../http/WalletHandlers.ts"
 import { WebhooksHandlers } from "../http/WebhooksHandlers.ts"
+import { DeadLetters } from "../services/DeadLetters.ts"
 import { Health } from "../services/Health.ts"
 import * as Settings from "./Config.ts"
 import { serveHttp } from "./HttpServer.ts"
@@ -22,12 +25,13 @@ import { IdentityLive } from "./IdentityLive.ts"
 import { LimitsLive } from "./LimitsLive.ts"
 import { PaymentsLive } from "./PaymentsLive.ts"
 import { RewardsLive } from "./RewardsLive.ts"
-import { VideoLive } from "./VideoLive.ts"
+import { VerdictsLive, VideoLive } from "./VideoLive.ts"
 import { WalletLive } from "./WalletLive.ts"
 
 /** The bulkheads of the API process. Each stands on a pool of its own; what they share is what they need of one another. */
-export const Bulkheads = Layer.mergeAll(VideoLive, PaymentsLive).pipe(
-  Layer.provideMerge(RewardsLive),
+export const Bulkheads = DeadLetters.layer.pipe(
+  Layer.provideMerge(Layer.mergeAll(VideoLive, PaymentsLive)),
+  Layer.provideMerge(RewardsLive.pipe(Layer.provide(VerdictsLive))),
   Layer.provideMerge(WalletLive),
   Layer.provideMerge(IdentityLive),
   Layer.provideMerge(Health.layer)
@@ -49,7 +53,9 @@ const Handlers = Layer.mergeAll(
   WebhooksHandlers,
   RewardsHandlers,
   VideoHandlers,
+  ReviewHandlers,
   AdminHandlers,
+  DeadLettersHandlers,
   SystemHandlers
 )
 

@@ -2,6 +2,7 @@ import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Config, Effect, Layer, Option } from "effect"
 import { PaymentCommands, paymentCommands } from "../services/Commands.ts"
+import { PaymentQueue, paymentQueue } from "../services/CommandStore.ts"
 import { type Gateway, Gateways } from "../services/Gateway.ts"
 import { paymentsKeys } from "../services/IdempotencyStore.ts"
 import { Payments, PaymentSettings } from "../services/Payments.ts"
@@ -10,6 +11,7 @@ import { Settlement } from "../services/Settlement.ts"
 import * as Settings from "./Config.ts"
 import { consume } from "./Consumers.ts"
 import { pool } from "./Pools.ts"
+import { queueMetrics } from "./QueueMetrics.ts"
 import { makeSandboxGateway } from "./SandboxGateway.ts"
 import { supervised } from "./Supervision.ts"
 
@@ -50,11 +52,11 @@ const work = Effect.gen(function*() {
 
 /** The payments bulkhead: providers, charges, webhooks in. Needs the ledger's public face and Health from outside. */
 export const PaymentsLive = Layer.suspend(() => {
-  const own = Layer.mergeAll(PaymentStore.layer, paymentCommands("consumer"), paymentsKeys()).pipe(
+  const own = Layer.mergeAll(PaymentStore.layer, paymentCommands("consumer"), paymentQueue(), paymentsKeys()).pipe(
     // The pool is provided, not merged: no other bulkhead can come by its connections.
     Layer.provide(pool("payments"))
   )
-  return supervised("payments", "commands", work).pipe(
+  return Layer.merge(supervised("payments", "commands", work), queueMetrics("payment_commands", PaymentQueue)).pipe(
     Layer.provideMerge(Payments.layer),
     Layer.provideMerge(Settlement.layer),
     Layer.provideMerge(Layer.merge(gateways, settings)),

@@ -1,12 +1,14 @@
 import { Effect, Layer } from "effect"
 import { Campaigns } from "../services/Campaigns.ts"
 import { SettlementCommands, settlementCommands } from "../services/Commands.ts"
+import { SettlementQueue, settlementQueue } from "../services/CommandStore.ts"
 import { rewardsKeys } from "../services/IdempotencyStore.ts"
 import { Rewards } from "../services/Rewards.ts"
 import { RewardStore } from "../services/RewardStore.ts"
 import * as Settings from "./Config.ts"
 import { consume } from "./Consumers.ts"
 import { pool } from "./Pools.ts"
+import { queueMetrics } from "./QueueMetrics.ts"
 import { every, supervised } from "./Supervision.ts"
 
 // Settlements run side by side: each waits for the ledger's next group commit, and eight of them share it.
@@ -23,12 +25,14 @@ const sweep = Effect.flatMap(Rewards, (rewards) => every("30 seconds", rewards.s
 export const RewardsLive = Layer.unwrap(
   Effect.gen(function*() {
     const currencies = yield* Settings.currencies
-    const own = Layer.mergeAll(RewardStore.layer, settlementCommands("consumer"), rewardsKeys()).pipe(
-      Layer.provide(pool("rewards"))
-    )
-    const background = Layer.merge(
+    const own = Layer.mergeAll(RewardStore.layer, settlementCommands("consumer"), settlementQueue(), rewardsKeys())
+      .pipe(
+        Layer.provide(pool("rewards"))
+      )
+    const background = Layer.mergeAll(
       supervised("rewards", "settlement", settle),
-      supervised("rewards", "sweeper", sweep)
+      supervised("rewards", "sweeper", sweep),
+      queueMetrics("settlement_commands", SettlementQueue)
     )
     return background.pipe(
       Layer.provideMerge(Layer.merge(Rewards.layer, Campaigns.layer(currencies))),

@@ -1,15 +1,20 @@
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { Config, Effect, Layer, Ref } from "effect"
 import { look, unwatched } from "../domain/Video.ts"
-import { verificationCommands } from "../services/Commands.ts"
+import { settlementCommands, verificationCommands } from "../services/Commands.ts"
+import { VerificationQueue, verificationQueue } from "../services/CommandStore.ts"
 import { withDatabase } from "../services/Database.ts"
 import { Health } from "../services/Health.ts"
 import { videoKeys } from "../services/IdempotencyStore.ts"
+import { Reviews } from "../services/Reviews.ts"
+import { ReviewStore } from "../services/ReviewStore.ts"
 import { UploadUrls } from "../services/UploadUrls.ts"
+import { Verdicts } from "../services/Verdicts.ts"
 import { Videos } from "../services/Videos.ts"
 import { VideoStore } from "../services/VideoStore.ts"
 import * as Settings from "./Config.ts"
 import { pool } from "./Pools.ts"
+import { queueMetrics } from "./QueueMetrics.ts"
 import { every, supervised } from "./Supervision.ts"
 
 /** Signed upload URLs under UPLOAD_SECRET, on VIDEO_PUBLIC_URL: where clients reach the video process. */
@@ -50,17 +55,24 @@ const settleReservations = Effect.flatMap(
     every("15 seconds", Effect.catchTag(settleReservations, "Unavailable", (error) => Effect.logWarning(error.message)))
 )
 
+// What the bulkhead does for itself and what it tells the money side stand on one pool: this layer is built once for both.
+const stores = Layer.mergeAll(VideoStore.layer, ReviewStore.layer, verificationQueue(), videoKeys()).pipe(
+  Layer.provide(Layer.merge(verificationCommands(), settlementCommands())),
+  Layer.provide(pool("videoApi"))
+)
+
+/** The verdicts, for the money side. */
+export const VerdictsLive = Verdicts.layer.pipe(Layer.provide(stores))
+
 /** The API's side of the video bulkhead. Needs the rewards bulkhead's public face and Health. */
 export const VideoLive = Layer.suspend(() =>
   Layer.mergeAll(
     supervised("video", "process-watch", watchProcesses),
-    supervised("video", "reservations", settleReservations)
+    supervised("video", "reservations", settleReservations),
+    queueMetrics("verification_commands", VerificationQueue)
   ).pipe(
-    Layer.provideMerge(Videos.layer),
+    Layer.provideMerge(Layer.merge(Videos.layer, Reviews.layer)),
     Layer.provide(uploadUrls),
-    Layer.provideMerge(VideoStore.layer),
-    Layer.provide(verificationCommands()),
-    Layer.provideMerge(videoKeys()),
-    Layer.provide(pool("videoApi"))
+    Layer.provideMerge(stores)
   )
 )

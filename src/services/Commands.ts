@@ -1,6 +1,6 @@
 import { Context, Duration, Effect, Layer, type Option, Schedule, Schema } from "effect"
 import { PersistedQueue } from "effect/persistence"
-import { CampaignId, PaymentId, SubmissionId, UserId, VideoId } from "../domain/Ids.ts"
+import { PaymentId, SubmissionId, VideoId } from "../domain/Ids.ts"
 import { CurrentRequestId } from "../domain/Request.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -25,15 +25,8 @@ export const currentOrigin = Effect.gen(function*() {
 /** Ask the provider, or believe its event, and credit the payment. The command's id is `<paymentId>:<cause>`. */
 export const PaymentCommand = Schema.Struct({ ...origin, paymentId: PaymentId })
 export const VerifyCommand = Schema.Struct({ ...origin, submissionId: SubmissionId, videoId: VideoId })
-/** The verdict of a submission to a campaign, for the money side. `reference` is what justified it: ids and digests. */
-export const SettleCommand = Schema.Struct({
-  ...origin,
-  submissionId: SubmissionId,
-  campaignId: CampaignId,
-  userId: UserId,
-  outcome: Schema.Literals(["approved", "rejected"]),
-  reference: Schema.Record(Schema.String, Schema.String)
-})
+/** A submission to a campaign has its verdict. It says no more: the money side asks for the verdict itself. */
+export const SettleCommand = Schema.Struct({ ...origin, submissionId: SubmissionId })
 
 export class PaymentCommands extends Context.Service<
   PaymentCommands,

@@ -1,5 +1,5 @@
-import { Context, DateTime, Effect, Layer, Option } from "effect"
-import type { CampaignId, SubmissionId, UserId } from "../domain/Ids.ts"
+import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
+import { type CampaignId, SubmissionId, type UserId } from "../domain/Ids.ts"
 import type { Money } from "../domain/Money.ts"
 import { NotFound, type Unavailable } from "../domain/Problem.ts"
 import { CampaignFull, type CampaignNotActive, MemberCapReached, takesSubmissions } from "../domain/Rewards.ts"
@@ -9,6 +9,16 @@ import type { SettleCommand } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
 import { Ledger, type PostError } from "./Ledger.ts"
 import { RewardStore, type SlotRow } from "./RewardStore.ts"
+import { Verdicts } from "./Verdicts.ts"
+
+/** A settlement without a verdict: nobody's money moves, and the command stays until there is one or a person looks. */
+export class VerdictMissing extends Schema.TaggedError<VerdictMissing>()("VerdictMissing", {
+  submissionId: SubmissionId
+}) {
+  override get message() {
+    return `Submission ${this.submissionId} has no verdict, so nothing is settled.`
+  }
+}
 
 /** The public face of the rewards bulkhead for video: a slot is a hold of the reward on the campaign's escrow. */
 export class Rewards extends Context.Service<Rewards, {
@@ -24,10 +34,10 @@ export class Rewards extends Context.Service<Rewards, {
   /** Gives the slot back. Succeeds when there is none, and when it was given back before. */
   release(submissionId: SubmissionId): Effect.Effect<void, Unavailable>
   /**
-   * Pays the reward of an approved submission, or gives its slot back: once, however often it is told. The posting names
-   * the verdict that justified it.
+   * Pays the reward of an approved submission, or gives its slot back: once, however often it is told. It asks the video
+   * bulkhead for the verdict, and the posting names what justified it.
    */
-  settle(command: typeof SettleCommand.Type): Effect.Effect<void, PostError>
+  settle(command: typeof SettleCommand.Type): Effect.Effect<void, PostError | VerdictMissing>
   /** Gives back the slots whose taking was begun and never ended. One round of the sweeper. */
   readonly sweep: Effect.Effect<void, Unavailable>
 }>()("midnight/services/rewards/Rewards") {
@@ -36,6 +46,7 @@ export class Rewards extends Context.Service<Rewards, {
     Effect.gen(function*() {
       const store = yield* RewardStore
       const ledger = yield* Ledger
+      const verdicts = yield* Verdicts
 
       const reserve = Effect.fn("Rewards.reserve")(
         function*(request: { campaignId: CampaignId; submissionId: SubmissionId; userId: UserId }) {
@@ -118,15 +129,23 @@ export class Rewards extends Context.Service<Rewards, {
       })
 
       const settle = Effect.fn("Rewards.settle")(function*(command: typeof SettleCommand.Type) {
-        yield* Effect.annotateCurrentSpan({
-          "midnight.submission.id": command.submissionId,
-          "midnight.verdict": command.outcome
-        })
-        const found = yield* withDatabase(store.slot(command.submissionId))
-        if (Option.isNone(found)) return yield* Effect.die(new Error(`no slot for ${command.submissionId}`))
+        const { submissionId } = command
+        yield* Effect.annotateCurrentSpan({ "midnight.submission.id": submissionId })
+        const verdict = yield* verdicts.of(submissionId)
+        if (Option.isNone(verdict)) return yield* new VerdictMissing({ submissionId })
+        const { campaignId, outcome, reference, userId } = verdict.value
+        yield* Effect.annotateCurrentSpan({ "midnight.verdict": outcome })
+        const found = yield* withDatabase(store.slot(submissionId))
+        if (Option.isNone(found)) return yield* Effect.die(new Error(`no slot for ${submissionId}`))
         const slot = found.value
+        if (slot.userId !== userId || slot.campaignId !== campaignId) {
+          return yield* Effect.die(new Error(`the slot and the verdict of ${submissionId} are not of one submission`))
+        }
         if (slot.status === "paid") return
-        yield* command.outcome === "approved" ? pay(slot, command.reference) : giveBack(slot)
+        // This span continues the trace in which the verdict was reached, by the worker or by a reviewer's request.
+        const span = yield* Effect.option(Effect.currentSpan)
+        const traced = Option.match(span, { onNone: () => ({}), onSome: ({ traceId }) => ({ traceId }) })
+        yield* outcome === "approved" ? pay(slot, { ...reference, ...traced }) : giveBack(slot)
       })
 
       const sweep = Effect.fn("Rewards.sweep")(function*() {

@@ -38,21 +38,9 @@ export class Verifier extends Context.Service<Verifier, {
       /** For the money side, when there is a reward to pay or a slot to give back. A person's review comes first. */
       const settlementOf = Effect.fnUntraced(function*(job: JobRow, { outcome }: Judgement) {
         const origin = yield* currentOrigin
-        const span = yield* Effect.option(Effect.currentSpan)
-        return outcome === "needs_review" ? Option.none() : Option.map(job.campaignId, (campaignId) => ({
-          ...origin,
-          submissionId: job.submissionId,
-          campaignId,
-          userId: job.userId,
-          outcome,
-          reference: {
-            verdict: outcome,
-            decidedBy: "worker",
-            videoSha256: job.sha256,
-            rulesVersion: String(job.rules.version),
-            ...Option.match(span, { onNone: () => ({}), onSome: ({ traceId }) => ({ traceId }) })
-          }
-        }))
+        return outcome === "needs_review" || Option.isNone(job.campaignId)
+          ? Option.none()
+          : Option.some({ ...origin, submissionId: job.submissionId })
       })
 
       const verify = Effect.fn("Verifier.verify")(function*(command: typeof VerifyCommand.Type, attempt: number) {

@@ -18,7 +18,7 @@ import { VerificationCommands } from "./Commands.ts"
 import { decoded } from "./Database.ts"
 
 /** What the store keeps of a submission, with the request that it came from. */
-const SubmissionRow = Schema.Struct({
+export const SubmissionRow = Schema.Struct({
   id: SubmissionId,
   userId: UserId,
   campaignId: Schema.OptionFromNullOr(CampaignId),
@@ -37,7 +37,8 @@ const SubmissionRow = Schema.Struct({
 })
 export type SubmissionRow = typeof SubmissionRow.Type
 
-const columns = `id, user_id AS "userId", campaign_id AS "campaignId", video_id AS "videoId", status, rules,
+export const submissionColumns =
+  `id, user_id AS "userId", campaign_id AS "campaignId", video_id AS "videoId", status, rules,
   CASE WHEN reward_amount IS NOT NULL
     THEN jsonb_build_object('amount', reward_amount, 'currency', reward_currency) END AS reward,
   checks, reasons, decided_by AS "decidedBy", attempts, request_id AS "requestId", traceparent,
@@ -101,7 +102,7 @@ export class VideoStore extends Context.Service<VideoStore, {
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const commands = yield* VerificationCommands
-      const all = sql.literal(columns)
+      const all = sql.literal(submissionColumns)
 
       const unfinished = SqlSchema.findOne({
         Request: UserId,

@@ -1,6 +1,8 @@
 import { adminContracts } from "./AdminContracts.ts"
+import { deadLetterContracts } from "./DeadLetterContracts.ts"
 import { identityContracts } from "./IdentityContracts.ts"
 import { paymentContracts } from "./PaymentContracts.ts"
+import { reviewContracts } from "./ReviewContracts.ts"
 import { rewardsContracts } from "./RewardsContracts.ts"
 import type { Contracts } from "./RouteContract.ts"
 import { systemContracts, videoContracts } from "./VideoContracts.ts"
@@ -13,6 +15,8 @@ export const contracts: Contracts = {
   ...paymentContracts,
   ...rewardsContracts,
   ...videoContracts,
+  ...reviewContracts,
   ...systemContracts,
-  ...adminContracts
+  ...adminContracts,
+  ...deadLetterContracts
 }

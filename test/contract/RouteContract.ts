@@ -1,5 +1,6 @@
 import { Context, Effect, Layer } from "effect"
 import type { HttpServer } from "effect/http"
+import { readFile } from "node:fs/promises"
 import type { Role } from "../../src/domain/Principal.ts"
 import type { Identity } from "../../src/services/Identity.ts"
 import type { Ledger } from "../../src/services/Ledger.ts"
@@ -59,11 +60,18 @@ export interface RouteContract {
 /** `POST /api/payment/charge`, with parameters as the contract writes them: `/api/payment/:id`. */
 export type Contracts = Readonly<Record<string, RouteContract>>
 
-/** An engine that refuses whatever it is given, at once: no contract here is about what is in a video. */
+/** What the engine below is unsure of. */
+export const unsureLetter = new TextEncoder().encode("a letter that somebody should look at")
+
+/** An engine that refuses whatever it is given, at once, or is unsure: no contract here is about what is in a video. */
 export const refusingEngine = Layer.succeed(MediaEngine, {
   guards: [],
-  analyse: () =>
-    Effect.succeed({ findings: { _tag: "NotAVideo" as const, detail: "a test's letter" }, cpuSeconds: 0, peakBytes: 0 })
+  analyse: ({ path }) =>
+    Effect.map(Effect.promise(() => readFile(path)), (bytes) => ({
+      findings: { _tag: bytes.equals(unsureLetter) ? "TooCostly" : "NotAVideo", detail: "a test's letter" },
+      cpuSeconds: 0,
+      peakBytes: 0
+    }))
 })
 
 /** The whole server and its cast, for a file of contract tests. */

@@ -5,7 +5,7 @@ import { SubmissionId, VideoId } from "../../src/domain/Ids.ts"
 import { ApiTest, as, eventually, keyed, type Member, register, send } from "../layers/ApiTest.ts"
 import { Cast, type Contracts } from "./RouteContract.ts"
 
-const submission = [
+export const submission = [
   "id",
   "campaignId",
   "videoId",
@@ -23,13 +23,11 @@ const letter = new TextEncoder().encode("not a video, and nobody minds")
 const Ticket = Schema.Struct({ videoId: VideoId, uploadUrl: Schema.String })
 
 /** A video whose bytes have arrived, sent to the URL of the ticket as it stands. Its owner is new: uploads are limited. */
-export const uploaded = Effect.fnUntraced(function*(member: Member) {
-  const body = { bytes: letter.length, contentType: "video/mp4" }
+export const uploaded = Effect.fnUntraced(function*(member: Member, bytes = letter) {
+  const body = { bytes: bytes.length, contentType: "video/mp4" }
   const answer = yield* send({ method: "POST", path: "/api/video/uploads", token: member.token, body })
   const { uploadUrl, videoId } = yield* Schema.decodeUnknownEffect(Ticket)(answer.json)
-  const status = yield* Effect.promise(() =>
-    fetch(uploadUrl, { method: "PUT", body: letter }).then((put) => put.status)
-  )
+  const status = yield* Effect.promise(() => fetch(uploadUrl, { method: "PUT", body: bytes }).then((put) => put.status))
   assert.strictEqual(status, 200)
   return videoId
 })

@@ -14,7 +14,7 @@ import { defaultRules } from "../../src/domain/Verification.ts"
 import { tus, uploadRoute, UploadRoutes } from "../../src/http/UploadHandlers.ts"
 import { serveHttp } from "../../src/layers/HttpServer.ts"
 import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
-import { VideoLive } from "../../src/layers/VideoLive.ts"
+import { VerdictsLive, VideoLive } from "../../src/layers/VideoLive.ts"
 import { VideoWorkerServices } from "../../src/layers/VideoWorkerLive.ts"
 import { Health } from "../../src/services/Health.ts"
 import { MediaEngine } from "../../src/services/MediaEngine.ts"
@@ -101,7 +101,7 @@ export const VideoBench = Layer.unwrap(Effect.gen(function*() {
   })
   return server.pipe(
     Layer.provideMerge(VideoWorkerServices),
-    Layer.provideMerge(VideoLive),
+    Layer.provideMerge(Layer.merge(VideoLive, VerdictsLive)),
     Layer.provide(engine),
     Layer.provide(rewards),
     Layer.provideMerge(Layer.mergeAll(Health.layer, Faults.layer)),
@@ -180,13 +180,9 @@ export const verifying = Effect.fnUntraced(
 
 export const seen = (user: UserId, id: SubmissionId) => Effect.flatMap(Videos, (videos) => videos.submission(user, id))
 
-const Settlement = Schema.fromJsonString(Schema.Struct({
-  outcome: Schema.String,
-  userId: Schema.String,
-  campaignId: Schema.String,
-  traceparent: Schema.NullOr(Schema.String),
-  reference: Schema.Record(Schema.String, Schema.String)
-}))
+const Settlement = Schema.fromJsonString(
+  Schema.Struct({ submissionId: Schema.String, traceparent: Schema.NullOr(Schema.String) })
+)
 /** What the money side was told of a submission. */
 export const settlements = Effect.fnUntraced(function*(id: SubmissionId) {
   const rows = yield* asRole("owner", `SELECT element FROM queue.settlement_commands WHERE id = '${id}'`)

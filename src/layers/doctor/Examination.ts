@@ -1,7 +1,8 @@
 import { Cause, Clock, Context, DateTime, Effect, Exit, Layer, Option } from "effect"
 import { SqlClient } from "effect/sql"
-import { CampaignId, PaymentId, SubmissionId, UserId, VideoId } from "../../domain/Ids.ts"
+import { PaymentId, SubmissionId, VideoId } from "../../domain/Ids.ts"
 import * as Commands from "../../services/Commands.ts"
+import * as Queues from "../../services/CommandStore.ts"
 import {
   PaymentsKeys,
   paymentsKeys,
@@ -14,6 +15,7 @@ import { IdentityStore } from "../../services/IdentityStore.ts"
 import { LedgerHistoryStore } from "../../services/LedgerHistoryStore.ts"
 import { LedgerStore } from "../../services/LedgerStore.ts"
 import { PaymentStore } from "../../services/PaymentStore.ts"
+import { ReviewStore } from "../../services/ReviewStore.ts"
 import { RewardStore } from "../../services/RewardStore.ts"
 import { UploadStore } from "../../services/UploadStore.ts"
 import { VerificationStore } from "../../services/VerificationStore.ts"
@@ -21,7 +23,9 @@ import { VideoStore } from "../../services/VideoStore.ts"
 import type { NamedQuery } from "./NamedQuery.ts"
 import { identityQueries } from "./QueriesOfIdentity.ts"
 import { historyQueries, keyQueries, ledgerQueries, paymentQueries, rewardQueries } from "./QueriesOfMoney.ts"
-import { queueUse, videoQueries, worked } from "./QueriesOfVideo.ts"
+import { purged, queueQueries, queueUse, worked } from "./QueriesOfQueues.ts"
+import { reviewQueries } from "./QueriesOfReview.ts"
+import { videoQueries } from "./QueriesOfVideo.ts"
 import { makeRecorder, type Recorded, type Recorder } from "./Recorder.ts"
 import { takeSamples } from "./Samples.ts"
 
@@ -43,6 +47,10 @@ const storesOn = (client: Layer.Layer<SqlClient.SqlClient>) =>
     VideoStore.layer.pipe(Layer.provide(Commands.verificationCommands())),
     UploadStore.layer,
     VerificationStore.layer.pipe(Layer.provide(Commands.settlementCommands())),
+    ReviewStore.layer.pipe(Layer.provide(Commands.settlementCommands())),
+    Queues.paymentQueue(),
+    Queues.settlementQueue(),
+    Queues.verificationQueue(),
     paymentsKeys(),
     rewardsKeys(),
     videoKeys()
@@ -57,11 +65,7 @@ const queuesOn = (client: Layer.Layer<SqlClient.SqlClient>): ReadonlyArray<Named
   const verify: typeof Commands.VerifyCommand.Type = { ...origin, submissionId, videoId: VideoId.make(nobody) }
   const settle: typeof Commands.SettleCommand.Type = {
     ...origin,
-    submissionId,
-    campaignId: CampaignId.make(nobody),
-    userId: UserId.make(nobody),
-    outcome: "approved",
-    reference: {}
+    submissionId
   }
   const opened = <I, Q, E>(
     queue: Context.Key<I, Q>,
@@ -78,7 +82,10 @@ const queuesOn = (client: Layer.Layer<SqlClient.SqlClient>): ReadonlyArray<Named
       "VerificationCommands",
       opened(Commands.VerificationCommands, Commands.verificationCommands(), worked(verify))
     ),
-    queueUse("SettlementCommands", opened(Commands.SettlementCommands, Commands.settlementCommands(), worked(settle)))
+    queueUse("SettlementCommands", opened(Commands.SettlementCommands, Commands.settlementCommands(), worked(settle))),
+    ...(["payment_commands", "settlement_commands", "verification_commands"] as const).map((table) =>
+      queueUse(`purge ${table}`, Effect.provide(purged(table), client))
+    )
   ]
 }
 
@@ -101,6 +108,10 @@ const queriesOf = Effect.fnUntraced(function*(recorder: Recorder) {
       real,
       now
     ),
+    ...reviewQueries(Context.get(stores, ReviewStore), Context.get(stores, VideoStore), real, now),
+    ...queueQueries("PaymentQueue", Context.get(stores, Queues.PaymentQueue), recorder.connection),
+    ...queueQueries("SettlementQueue", Context.get(stores, Queues.SettlementQueue), recorder.connection),
+    ...queueQueries("VerificationQueue", Context.get(stores, Queues.VerificationQueue), recorder.connection),
     ...keyQueries("PaymentsKeys", Context.get(stores, PaymentsKeys)),
     ...keyQueries("RewardsKeys", Context.get(stores, RewardsKeys)),
     ...keyQueries("VideoKeys", Context.get(stores, VideoKeys)),

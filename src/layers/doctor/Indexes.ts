@@ -83,33 +83,54 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     webhook_inbox_pkey: serves("unique btree (provider, event_id)", "PaymentStore.receive")
   },
   "queue.payment_commands": {
-    idx_payment_commands_id: serves("unique btree (id, queue_name)", "PaymentCommands"),
+    idx_payment_commands_id: serves(
+      "unique btree (id, queue_name)",
+      "PaymentCommands PaymentQueue.requeue PaymentQueue.state"
+    ),
     idx_payment_commands_take: serves(
       "btree (queue_name, visible_at) WHERE ((state)::text = 'pending'::text)",
       "PaymentCommands"
     ),
     idx_payment_commands_update: serves("btree (sequence, acquired_by)", "PaymentCommands"),
+    payment_commands_ended: serves(
+      "btree (state, updated_at, sequence)",
+      "PaymentQueue.deadLetters PaymentQueue.standing"
+    ),
     payment_commands_pkey: keeps("unique btree (sequence)", "the queue's order; its library made it")
   },
+  "queue.requeues": {
+    requeues_pkey: keeps("unique btree (id)", "a row for each time a dead letter was tried again")
+  },
   "queue.settlement_commands": {
-    idx_settlement_commands_id: serves("unique btree (id, queue_name)", "VerificationStore.decide SettlementCommands"),
+    idx_settlement_commands_id: serves(
+      "unique btree (id, queue_name)",
+      "VerificationStore.decide ReviewStore.decide SettlementCommands"
+    ),
     idx_settlement_commands_take: serves(
       "btree (queue_name, visible_at) WHERE ((state)::text = 'pending'::text)",
       "SettlementCommands"
     ),
     idx_settlement_commands_update: serves("btree (sequence, acquired_by)", "SettlementCommands"),
+    settlement_commands_ended: serves(
+      "btree (state, updated_at, sequence)",
+      "SettlementQueue.deadLetters SettlementQueue.standing"
+    ),
     settlement_commands_pkey: keeps("unique btree (sequence)", "the queue's order; its library made it")
   },
   "queue.verification_commands": {
     idx_verification_commands_id: serves(
       "unique btree (id, queue_name)",
-      "VideoStore.addSubmission VideoStore.enqueue VerificationStore.failDeadLetters VerificationCommands"
+      "VideoStore.addSubmission VideoStore.enqueue VerificationCommands VerificationQueue.requeue VerificationQueue.state"
     ),
     idx_verification_commands_take: serves(
       "btree (queue_name, visible_at) WHERE ((state)::text = 'pending'::text)",
       "VerificationStore.takeOver VerificationCommands"
     ),
     idx_verification_commands_update: serves("btree (sequence, acquired_by)", "VerificationCommands"),
+    verification_commands_ended: serves(
+      "btree (state, updated_at, sequence)",
+      "VerificationQueue.deadLetters VerificationQueue.standing"
+    ),
     verification_commands_pkey: keeps("unique btree (sequence)", "the queue's order; its library made it")
   },
   "rewards.campaigns": {
@@ -129,13 +150,17 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     heartbeats_pkey: serves("unique btree (process_id)", "VerificationStore.takeOver VerificationStore.beat")
   },
   "video.submissions": {
+    submissions_in_review: serves(
+      "btree (status, created_at, id) WHERE (status <> 'reserving'::text)",
+      "ReviewStore.queue"
+    ),
     submissions_of_user: serves(
       "btree (user_id, created_at DESC, id DESC) WHERE (status <> 'reserving'::text)",
       "VideoStore.page"
     ),
     submissions_pkey: serves(
       "unique btree (id)",
-      "VideoStore.submission VideoStore.addSubmission VerificationStore.decide"
+      "VideoStore.submission VideoStore.addSubmission VerificationStore.decide ReviewStore.find ReviewStore.decide ReviewStore.verdict"
     ),
     submissions_reserving: serves(
       "btree (created_at) WHERE (status = 'reserving'::text)",

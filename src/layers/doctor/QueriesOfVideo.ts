@@ -1,14 +1,12 @@
 import { DateTime, Duration, Effect, Option } from "effect"
 import { SecureRandom } from "effect/crypto"
-import type { PersistedQueue } from "effect/persistence"
 import { CampaignId, SubmissionId, UserId, VideoId } from "../../domain/Ids.ts"
 import { Amount } from "../../domain/Money.ts"
 import { defaultRules } from "../../domain/Verification.ts"
-import type { Commanded } from "../../services/Commands.ts"
 import type { UploadStore } from "../../services/UploadStore.ts"
 import type { VerificationStore } from "../../services/VerificationStore.ts"
 import type { VideoStore } from "../../services/VideoStore.ts"
-import { after, named, type NamedQuery, type Uses } from "./NamedQuery.ts"
+import { after, named, type Uses } from "./NamedQuery.ts"
 import type { Samples } from "./Samples.ts"
 
 type Videos = VideoStore["Service"]
@@ -58,17 +56,7 @@ export const videoQueries = (
     Effect.andThen(videos.addSubmission(queued)),
     Effect.andThen(work.begin(queued.id, 1))
   )
-  const settlement = Option.some(
-    {
-      requestId,
-      traceparent: Option.none(),
-      submissionId: submission.id,
-      campaignId,
-      userId: upload.userId,
-      outcome: "approved",
-      reference: {}
-    } as const
-  )
+  const settlement = Option.some({ requestId, traceparent: Option.none(), submissionId: submission.id })
 
   const ofVideos: Uses<Videos> = {
     addUpload,
@@ -111,20 +99,3 @@ export const videoQueries = (
     ...named("VerificationStore", ofVerifications)
   ]
 }
-
-/** What the queue's library sends: offering, polling, completing, and repeating after a failure. */
-export const worked = <A extends Commanded>(command: A) => (queue: PersistedQueue.PersistedQueue<A>) => {
-  const offered = Effect.suspend(() => queue.offer(command, { id: SecureRandom.uuidV7Unsafe() }))
-  return offered.pipe(
-    Effect.andThen(queue.take(() => Effect.void)),
-    Effect.andThen(offered),
-    Effect.andThen(Effect.ignore(queue.take(() => Effect.fail("again" as const)))),
-    Effect.timeout("10 seconds")
-  )
-}
-
-/** A queue is opened for the length of its use, so that its poller ends with it. */
-export const queueUse = (name: string, run: Effect.Effect<unknown, unknown>): NamedQuery => ({
-  name,
-  calls: [{ given: Effect.void, run }]
-})
