@@ -5,6 +5,7 @@ import { Health } from "../services/Health.ts"
 import * as Settings from "./Config.ts"
 import { serveHttp } from "./HttpServer.ts"
 import { MediaEngineLive } from "./media/Engine.ts"
+import { yieldProcessor } from "./Priority.ts"
 import { VideoWorkerServices, VideoWorkerTasks } from "./VideoWorkerLive.ts"
 
 /** An upload of 200 MiB over a slow mobile line takes this long. */
@@ -32,5 +33,7 @@ export const VideoProcessLive = VideoWorkerTasks.pipe(
   Layer.provideMerge(uploadServer),
   Layer.provide(VideoWorkerServices),
   Layer.provide(MediaEngineLive.layer()),
-  Layer.provide(Health.layer)
+  Layer.provide(Health.layer),
+  // Where it shares a machine with the API and PostgreSQL, these go first.
+  Layer.provide(Layer.effectDiscard(yieldProcessor(10)))
 )

@@ -4,6 +4,7 @@ import { Headers, HttpTraceContext } from "effect/http"
 import { resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { MediaEngine, MediaEngineFailed } from "../../services/MediaEngine.ts"
+import { lowerSession } from "../Priority.ts"
 import { startChild, watchResident } from "./Child.ts"
 import type { Exit } from "./Child.ts"
 import { probeGuards } from "./Guard.ts"
@@ -71,6 +72,8 @@ const runChild = (options: EngineOptions, guards: Guards) =>
       const argv = [...guards.prefix, process.execPath, "--max-old-space-size=128", options.program]
       const span = yield* Effect.option(Effect.currentSpan)
       const child = yield* startChild(argv, JSON.stringify(job))
+      // Idle priority counts within a session only, and the child leads one of its own.
+      yield* Effect.forkScoped(lowerSession(child.pid, 19))
       yield* Effect.annotateCurrentSpan({
         "midnight.job.id": jobId,
         "process.pid": child.pid,
