@@ -11,6 +11,8 @@ import { chain } from "./0008_chain.ts"
 import { locks } from "./0009_locks.ts"
 import { review } from "./0011_review.ts"
 import { uploads } from "./0012_uploads.ts"
+import { identityAccounts } from "./0014_identity_accounts.ts"
+import { securityEvents } from "./0015_security_events.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
 export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>> = {
@@ -24,5 +26,7 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0008_chain": chain,
   "0009_locks": locks,
   "0011_review": review,
-  "0012_uploads": uploads
+  "0012_uploads": uploads,
+  "0014_identity_accounts": identityAccounts,
+  "0015_security_events": securityEvents
 }

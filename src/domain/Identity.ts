@@ -81,6 +81,37 @@ export const PublicKey = Schema.Struct({
 }).annotate({ identifier: "PublicKey" })
 export type PublicKey = typeof PublicKey.Type
 
+/** What a session is used from: for its owner's eyes, kept while it lasts. The address is in the form that limits count by. */
+export interface Device {
+  readonly userAgent: Option.Option<string>
+  readonly address: string
+}
+
+/** A device that is signed in. */
+export const Session = Schema.Struct({
+  id: SessionId,
+  createdAt: Schema.DateTimeUtcFromString,
+  lastUsedAt: Schema.DateTimeUtcFromString,
+  expiresAt: Schema.DateTimeUtcFromString,
+  userAgent: Schema.OptionFromNullOr(Schema.String),
+  address: Schema.OptionFromNullOr(Schema.String),
+  /** The one that this request was made with. */
+  current: Schema.Boolean
+}).annotate({ identifier: "Session" })
+export type Session = typeof Session.Type
+
+/** The secret part of a mail that its reader hands back. */
+export const MailedToken = Schema.RedactedFromValue(
+  Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(128))
+)
+
+/** What a one-time token is good for, how long, and how many an account is sent within an hour. */
+export type TokenPurpose = "verify_email" | "reset_password"
+export const oneTimeTokens = {
+  life: { verify_email: Duration.hours(24), reset_password: Duration.hours(1) },
+  mostPerHour: 5
+} as const
+
 export interface Registration {
   readonly email: Email
   readonly password: Redacted.Redacted<string>
@@ -115,6 +146,13 @@ export class InvalidRefreshToken extends Problem<InvalidRefreshToken>()("Invalid
   title: "The refresh token is not valid: sign in again"
 }, { code: Schema.tag("InvalidRefreshToken") }) {}
 
+/** The same for a token that is unknown, too old, already used, or for something else. */
+export class InvalidToken extends Problem<InvalidToken>()("InvalidToken", {
+  type: "/problems/invalid-token",
+  status: 400,
+  title: "The token is not valid any more: ask for another mail"
+}, { code: Schema.tag("InvalidToken") }) {}
+
 /** Fails with Forbidden unless the caller has the role. The endpoint must list Forbidden, or its handler does not compile. */
 export const requireRole = (role: Role): Effect.Effect<Principal, Forbidden, CurrentUser> =>
   Effect.flatMap(CurrentUser, (principal) =>
@@ -133,6 +171,8 @@ export const sessionLimits = {
 export interface PresentedToken {
   readonly sessionId: SessionId
   readonly usedAt: Option.Option<DateTime.Utc>
+  /** Whether the token that followed it has been spent in its turn. */
+  readonly succeeded: boolean
   readonly idleExpiresAt: DateTime.Utc
   readonly expiresAt: DateTime.Utc
   readonly revoked: boolean
@@ -142,7 +182,8 @@ export interface PresentedToken {
 /**
  * - rotate: the first use; the token is spent and its successor becomes valid.
  * - replay: the same use again within the grace, as after a lost answer; the same successor once more.
- * - reuse: a spent token comes back later: somebody has a copy, so the whole family ends.
+ * - reuse: a spent token comes back later, or when its successor was used already and so no answer can have been lost:
+ *   somebody has a copy, and the whole family ends.
  * - refuse: the session is over.
  */
 export type RefreshDecision = "rotate" | "replay" | "reuse" | "refuse"
@@ -153,6 +194,7 @@ export const decideRefresh = (token: PresentedToken, now: DateTime.Utc): Refresh
     || DateTime.isGreaterThanOrEqualTo(now, token.idleExpiresAt)
   if (over) return "refuse"
   if (Option.isNone(token.usedAt)) return "rotate"
+  if (token.succeeded) return "reuse"
   return DateTime.isLessThanOrEqualTo(now, DateTime.addDuration(token.usedAt.value, sessionLimits.grace))
     ? "replay"
     : "reuse"

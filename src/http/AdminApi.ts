@@ -1,4 +1,5 @@
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { AuditEntry } from "../domain/IdentityAdmin.ts"
 import { TransferId } from "../domain/Ids.ts"
 import {
   AdjustmentRequest,
@@ -9,14 +10,15 @@ import {
 } from "../domain/LedgerAdmin.ts"
 import { IdempotencyKeyReused } from "../domain/MoneyRequest.ts"
 import { pageOf, pageQuery } from "../domain/Page.ts"
-import { Forbidden, InvalidRequest, NotFound, Unavailable } from "../domain/Problem.ts"
+import { InvalidRequest, NotFound, Unavailable } from "../domain/Problem.ts"
 import { BalanceLimit, InsufficientFunds } from "../domain/Wallet.ts"
 import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
 import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
 import { RateLimit } from "./middleware/RateLimit.ts"
+import { AccessPolicy, RoleRequired } from "./middleware/RoleRequired.ts"
 
-const posting = [Forbidden, NotFound, InsufficientFunds, BalanceLimit, IdempotencyKeyReused, Unavailable] as const
+const posting = [NotFound, InsufficientFunds, BalanceLimit, IdempotencyKeyReused, Unavailable] as const
 
 const adjust = HttpApiEndpoint.post("adjust", "/api/admin/adjustments", {
   payload: AdjustmentRequest,
@@ -31,19 +33,21 @@ const reverse = HttpApiEndpoint.post("reverse", "/api/admin/transfers/:id/revers
   error: [...posting, ReversalExceeded]
 }).annotate(KeptBy, "ledger").annotate(AdmissionClass, "payments").middleware(Idempotency)
 
-const acts = HttpApiEndpoint.get("acts", "/api/admin/audit-log", {
+const auditLog = HttpApiEndpoint.get("auditLog", "/api/admin/audit-log", {
   query: pageQuery,
-  success: pageOf(LedgerAct),
-  error: [Forbidden, InvalidRequest, Unavailable]
+  success: pageOf(AuditEntry),
+  error: [InvalidRequest, Unavailable]
 })
 
 const invariants = HttpApiEndpoint.get("invariants", "/api/admin/invariants", {
   success: InvariantReport,
-  error: [Forbidden, Unavailable]
+  error: Unavailable
 })
 
 export class AdminApi extends HttpApiGroup.make("admin")
-  .add(adjust, reverse, acts, invariants)
+  .add(adjust, reverse, auditLog, invariants)
+  .annotateEndpoints(AccessPolicy, "admin")
+  .middleware(RoleRequired)
   .middleware(Admission)
   .middleware(RateLimit)
   .middleware(Authorization)

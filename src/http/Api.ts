@@ -1,5 +1,7 @@
 import { HttpApi, OpenApi } from "effect/http-api"
+import { AccountApi } from "./AccountApi.ts"
 import { AdminApi } from "./AdminApi.ts"
+import { AdminUsersApi } from "./AdminUsersApi.ts"
 import { DeadLettersApi } from "./DeadLettersApi.ts"
 import { IdentityApi } from "./IdentityApi.ts"
 import { completeDocument } from "./OpenApiDocument.ts"
@@ -13,6 +15,7 @@ import { WalletApi } from "./WalletApi.ts"
 /** Every route of the API process. Unknown properties of a body are refused. */
 export class Api extends HttpApi.make("midnight")
   .add(IdentityApi)
+  .add(AccountApi)
   .add(WalletApi)
   .add(PaymentsApi)
   .add(WebhooksApi)
@@ -20,6 +23,7 @@ export class Api extends HttpApi.make("midnight")
   .add(VideoApi)
   .add(ReviewApi)
   .add(AdminApi)
+  .add(AdminUsersApi)
   .add(DeadLettersApi)
   .add(SystemApi)
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })

@@ -6,22 +6,26 @@ import {
   EmailTaken,
   InvalidCredentials,
   InvalidRefreshToken,
+  InvalidToken,
+  MailedToken,
   NewPassword,
   Password,
   PublicKey,
   SignedIn,
-  Tokens,
-  User
+  Tokens
 } from "../domain/Identity.ts"
-import { TooManyRequests, Unauthorized, Unavailable } from "../domain/Problem.ts"
+import { TooManyRequests, Unavailable } from "../domain/Problem.ts"
 import { Admission, AdmissionClass } from "./middleware/Admission.ts"
-import { Authorization } from "./middleware/Authorization.ts"
-import { AddressRateLimit, RateLimit, RatePolicies, type RatePolicy } from "./middleware/RateLimit.ts"
+import { AddressRateLimit, RatePolicies, type RatePolicy } from "./middleware/RateLimit.ts"
+import { AccessPolicy } from "./middleware/RoleRequired.ts"
 
 const registerPolicy: RatePolicy = { name: "register", limit: 20, windowSeconds: 3600, by: "address" }
 /** Wide enough for a carrier's NAT; failed logins have their own, narrow limit, which the service counts. */
 const loginPolicy: RatePolicy = { name: "login", limit: 300, windowSeconds: 900, by: "address" }
 const refreshPolicy: RatePolicy = { name: "refresh", limit: 300, windowSeconds: 900, by: "address" }
+
+/** Mail that anybody may cause by naming an address. The account has a limit of its own, which never shows. */
+const forgotPolicy: RatePolicy = { name: "forgot", limit: 20, windowSeconds: 3600, by: "address" }
 
 const register = HttpApiEndpoint.post("register", "/api/auth/register", {
   payload: Schema.Struct({ email: Email, password: NewPassword, displayName: Schema.optionalKey(DisplayName) }),
@@ -53,28 +57,33 @@ const refresh = HttpApiEndpoint.post("refresh", "/api/auth/refresh", {
   .middleware(Admission)
   .middleware(AddressRateLimit)
 
-const logout = HttpApiEndpoint.post("logout", "/api/auth/logout", {
-  success: HttpApiSchema.NoContent,
+const forgotPassword = HttpApiEndpoint.post("forgotPassword", "/api/auth/password/forgot", {
+  payload: Schema.Struct({ email: Email }),
+  success: HttpApiSchema.Accepted,
   error: Unavailable
 })
   .annotate(AdmissionClass, "auth")
+  .annotate(RatePolicies, [forgotPolicy])
   .middleware(Admission)
-  .middleware(RateLimit)
-  .middleware(Authorization)
+  .middleware(AddressRateLimit)
 
-const me = HttpApiEndpoint.get("me", "/api/auth/me", { success: User, error: [Unauthorized, Unavailable] })
-  .middleware(Admission)
-  .middleware(RateLimit)
-  .middleware(Authorization)
-
-const updateMe = HttpApiEndpoint.patch("updateMe", "/api/auth/me", {
-  payload: Schema.Struct({ displayName: Schema.optionalKey(Schema.OptionFromNullOr(DisplayName)) }),
-  success: User,
-  error: [Unauthorized, Unavailable]
+const resetPassword = HttpApiEndpoint.post("resetPassword", "/api/auth/password/reset", {
+  payload: Schema.Struct({ token: MailedToken, password: NewPassword }),
+  success: HttpApiSchema.NoContent,
+  error: [InvalidToken, Unavailable]
 })
+  .annotate(AdmissionClass, "auth")
   .middleware(Admission)
-  .middleware(RateLimit)
-  .middleware(Authorization)
+  .middleware(AddressRateLimit)
+
+const verifyEmail = HttpApiEndpoint.post("verifyEmail", "/api/auth/email/verify", {
+  payload: Schema.Struct({ token: MailedToken }),
+  success: HttpApiSchema.NoContent,
+  error: [InvalidToken, Unavailable]
+})
+  .annotate(AdmissionClass, "auth")
+  .middleware(Admission)
+  .middleware(AddressRateLimit)
 
 /** Not limited: verifiers fetch it, and caches keep it (docs/security.md). */
 const jwks = HttpApiEndpoint.get("jwks", "/.well-known/jwks.json", {
@@ -82,5 +91,6 @@ const jwks = HttpApiEndpoint.get("jwks", "/.well-known/jwks.json", {
 })
 
 export class IdentityApi extends HttpApiGroup.make("identity")
-  .add(register, login, refresh, logout, me, updateMe, jwks)
+  .add(register, login, refresh, forgotPassword, resetPassword, verifyEmail, jwks)
+  .annotateEndpoints(AccessPolicy, "anyone")
 {}

@@ -1,11 +1,12 @@
 import { Effect, Option } from "effect"
 import { HttpEffect, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { CurrentUser } from "../domain/Principal.ts"
 import { AccessTokens } from "../services/AccessTokens.ts"
 import { Identity } from "../services/Identity.ts"
+import { Credentials } from "../services/IdentityCredentials.ts"
 import { Sessions } from "../services/IdentitySessions.ts"
 import { Api } from "./Api.ts"
+import { deviceOf } from "./Device.ts"
 import { ClientAddress } from "./middleware/ClientAddress.ts"
 
 // A verifier that keeps the keys for longer than this would miss a new one; the old ones stay valid for longer anyway.
@@ -19,20 +20,18 @@ export const IdentityHandlers = HttpApiBuilder.group(
   Effect.fn(function*(handlers) {
     const identity = yield* Identity
     const sessions = yield* Sessions
+    const credentials = yield* Credentials
     const accessTokens = yield* AccessTokens
-    const address = yield* ClientAddress
+    const device = deviceOf(yield* ClientAddress)
     return handlers.handleAll({
-      register: ({ payload }) =>
-        identity.register({ ...payload, displayName: Option.fromUndefinedOr(payload.displayName) }),
-      login: ({ payload, request }) => identity.login({ ...payload, address: address.of(request) }),
-      refresh: ({ payload }) => Effect.map(sessions.refresh(payload.refreshToken), (tokens) => ({ tokens })),
-      logout: () => Effect.flatMap(CurrentUser, ({ sessionId }) => sessions.end(sessionId)),
-      me: () => Effect.flatMap(CurrentUser, ({ userId }) => identity.me(userId)),
-      updateMe: ({ payload: { displayName } }) =>
-        Effect.flatMap(
-          CurrentUser,
-          ({ userId }) => displayName === undefined ? identity.me(userId) : identity.rename(userId, displayName)
-        ),
+      register: ({ payload, request }) =>
+        identity.register({ ...payload, displayName: Option.fromUndefinedOr(payload.displayName) }, device(request)),
+      login: ({ payload, request }) => identity.login({ ...payload, device: device(request) }),
+      refresh: ({ payload, request }) =>
+        Effect.map(sessions.refresh(payload.refreshToken, device(request)), (tokens) => ({ tokens })),
+      forgotPassword: ({ payload }) => credentials.forgot(payload.email),
+      resetPassword: ({ payload }) => credentials.reset(payload.token, payload.password),
+      verifyEmail: ({ payload }) => credentials.verifyEmail(payload.token),
       jwks: () => Effect.as(cacheKeys, { keys: accessTokens.publicKeys })
     })
   })

@@ -2,7 +2,9 @@ import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import { Effect, Layer } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { PrometheusMetrics } from "effect/observability"
+import { AccountHandlers } from "../http/AccountHandlers.ts"
 import { AdminHandlers } from "../http/AdminHandlers.ts"
+import { AdminUsersHandlers } from "../http/AdminUsersHandlers.ts"
 import { Api } from "../http/Api.ts"
 import { DeadLettersHandlers } from "../http/DeadLettersHandlers.ts"
 import { IdentityHandlers } from "../http/IdentityHandlers.ts"
@@ -10,6 +12,7 @@ import { AdmissionLive } from "../http/middleware/AdmissionLive.ts"
 import { AuthorizationLive } from "../http/middleware/AuthorizationLive.ts"
 import { IdempotencyLive } from "../http/middleware/IdempotencyLive.ts"
 import { AddressRateLimitLive, RateLimitLive } from "../http/middleware/RateLimitLive.ts"
+import { RoleRequiredLive } from "../http/middleware/RoleRequiredLive.ts"
 import { PaymentsHandlers } from "../http/PaymentsHandlers.ts"
 import { ReviewHandlers } from "../http/ReviewHandlers.ts"
 import { RewardsHandlers } from "../http/RewardsHandlers.ts"
@@ -18,6 +21,7 @@ import { VideoHandlers } from "../http/VideoHandlers.ts"
 import { WalletHandlers } from "../http/WalletHandlers.ts"
 import { WebhooksHandlers } from "../http/WebhooksHandlers.ts"
 import { DeadLetters } from "../services/DeadLetters.ts"
+import { AuditLog } from "../services/AuditLog.ts"
 import { Health } from "../services/Health.ts"
 import * as Settings from "./Config.ts"
 import { serveHttp } from "./HttpServer.ts"
@@ -30,7 +34,7 @@ import { WalletLive } from "./WalletLive.ts"
 
 /** The bulkheads of the API process. Each stands on a pool of its own; what they share is what they need of one another. */
 export const Bulkheads = DeadLetters.layer.pipe(
-  Layer.provideMerge(Layer.mergeAll(VideoLive, PaymentsLive)),
+  Layer.provideMerge(Layer.mergeAll(VideoLive, PaymentsLive, AuditLog.layer)),
   Layer.provideMerge(RewardsLive.pipe(Layer.provide(VerdictsLive))),
   Layer.provideMerge(WalletLive),
   Layer.provideMerge(IdentityLive),
@@ -40,6 +44,7 @@ export const Bulkheads = DeadLetters.layer.pipe(
 /** Authentication, limits, admission and idempotency, in front of every route that asks for them. */
 const Perimeter = Layer.mergeAll(
   AuthorizationLive,
+  RoleRequiredLive,
   RateLimitLive,
   AddressRateLimitLive,
   AdmissionLive(),
@@ -48,6 +53,7 @@ const Perimeter = Layer.mergeAll(
 
 const Handlers = Layer.mergeAll(
   IdentityHandlers,
+  AccountHandlers,
   WalletHandlers,
   PaymentsHandlers,
   WebhooksHandlers,
@@ -55,6 +61,7 @@ const Handlers = Layer.mergeAll(
   VideoHandlers,
   ReviewHandlers,
   AdminHandlers,
+  AdminUsersHandlers,
   DeadLettersHandlers,
   SystemHandlers
 )

@@ -1,14 +1,26 @@
 import { Config, DateTime, Effect, Layer, Option, Redacted, Schema } from "effect"
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto"
 import { AccessTokens } from "../services/AccessTokens.ts"
+import { MailCommands, mailCommands } from "../services/Commands.ts"
 import { withDatabase } from "../services/Database.ts"
 import { Identity } from "../services/Identity.ts"
+import { IdentityAdmin } from "../services/IdentityAdmin.ts"
+import { Credentials } from "../services/IdentityCredentials.ts"
+import { SecurityEvents } from "../services/IdentityEvents.ts"
+import { IdentityEventStore } from "../services/IdentityEventStore.ts"
 import { LoginLimit } from "../services/IdentityLoginLimit.ts"
+import { MailDelivery, MailRequests } from "../services/IdentityMail.ts"
+import { Revocations } from "../services/IdentityRevocations.ts"
+import { IdentityRevocationStore } from "../services/IdentityRevocationStore.ts"
 import { Sessions } from "../services/IdentitySessions.ts"
+import { IdentitySessionStore } from "../services/IdentitySessionStore.ts"
 import { IdentityStore } from "../services/IdentityStore.ts"
+import { IdentityTokenStore } from "../services/IdentityTokenStore.ts"
 import { Passwords } from "../services/Passwords.ts"
 import { Users } from "../services/Users.ts"
 import * as Settings from "./Config.ts"
+import { consume } from "./Consumers.ts"
+import { MailerLive, MailSettingsLive } from "./Mailers.ts"
 import { pool } from "./Pools.ts"
 import { every, supervised } from "./Supervision.ts"
 
@@ -36,10 +48,9 @@ const keys = (name: string, parse: (text: string) => ReadonlyArray<KeyObject>, e
 const accessTokens = Effect.gen(function*() {
   const [signingKey] = yield* keys("JWT_PRIVATE_KEY", keysOf(createPrivateKey), "an Ed25519 private key, PKCS #8 PEM")
   if (signingKey === undefined) return yield* Effect.die("JWT_PRIVATE_KEY was accepted without a key in it")
-  const previous = yield* keys("JWT_PREVIOUS_PUBLIC_KEYS", keysOf(createPublicKey), "Ed25519 public keys, SPKI PEM")
-    .pipe(
-      Config.withDefault([])
-    )
+  const previous = yield* keys("JWT_PREVIOUS_KEYS", keysOf(createPublicKey), "Ed25519 keys, PEM").pipe(
+    Config.withDefault([])
+  )
   return AccessTokens.layer({
     signingKey,
     publicKeys: [createPublicKey(signingKey), ...previous],
@@ -48,7 +59,17 @@ const accessTokens = Effect.gen(function*() {
   })
 })
 
-const store = IdentityStore.layer.pipe(Layer.provide(pool("identity")))
+// One pool for all of the bulkhead: its stores share transactions.
+const stores = Layer.suspend(() =>
+  Layer.mergeAll(
+    IdentityStore.layer,
+    IdentitySessionStore.layer,
+    IdentityTokenStore.layer,
+    IdentityEventStore.layer,
+    IdentityRevocationStore.layer,
+    mailCommands("consumer")
+  ).pipe(Layer.provide(pool("identity")))
+)
 
 const sweep = Effect.gen(function*() {
   const store = yield* IdentityStore
@@ -58,19 +79,39 @@ const sweep = Effect.gen(function*() {
   return yield* every("10 minutes", round)
 })
 
+const revocations = Effect.gen(function*() {
+  const { catchUp } = yield* Revocations
+  // Half of what a disabled account may have left. A round that fails is not the end: what is known stays known.
+  return yield* every("500 millis", Effect.ignore(catchUp))
+})
+
+// One at a time: mail may wait, and must never be what the database is busy with.
+const mail = Effect.gen(function*() {
+  const delivery = yield* MailDelivery
+  return yield* consume("mail_commands", yield* MailCommands, 1, delivery.work)
+})
+
 /** What the bulkhead offers, over its own pool, without anything that runs by itself. */
 export const IdentityServices = Layer.unwrap(
   Effect.gen(function*() {
     const refreshSecret = yield* Settings.secret("REFRESH_TOKEN_SECRET")
-    const services = Identity.layer.pipe(
+    const services = Layer.mergeAll(Identity.layer, Credentials.layer, IdentityAdmin.layer).pipe(
       Layer.provideMerge(Sessions.layer({ refreshSecret })),
       Layer.provideMerge(yield* accessTokens),
-      Layer.provide(LoginLimit.layer),
-      Layer.provide(Passwords.layer)
+      Layer.provideMerge(LoginLimit.layer),
+      Layer.provideMerge(Layer.mergeAll(Revocations.layer, SecurityEvents.layer, MailRequests.layer)),
+      Layer.provideMerge(Passwords.layer)
     )
-    return Layer.merge(services, Users.layer).pipe(Layer.provideMerge(store))
+    return Layer.merge(services, Users.layer).pipe(Layer.provideMerge(stores))
   })
 )
 
 /** The identity bulkhead: accounts, sessions, access tokens, and what other bulkheads may ask of users. */
-export const IdentityLive = supervised("identity", "sweep", sweep).pipe(Layer.provideMerge(IdentityServices))
+export const IdentityLive = Layer.mergeAll(
+  supervised("identity", "sweep", sweep),
+  supervised("identity", "revocations", revocations),
+  supervised("identity", "mail", mail).pipe(
+    Layer.provide(MailDelivery.layer),
+    Layer.provide(Layer.merge(MailerLive, MailSettingsLive))
+  )
+).pipe(Layer.provideMerge(IdentityServices))

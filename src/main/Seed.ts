@@ -1,13 +1,12 @@
-import { Effect, Layer, Redacted, Schema } from "effect"
+import { Effect, Redacted, Schema } from "effect"
 import { randomBytes } from "node:crypto"
 import { readFile, rename, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Email } from "../domain/Identity.ts"
 import type { Role } from "../domain/Principal.ts"
 import * as Settings from "../layers/Config.ts"
-import { IdentityLive } from "../layers/IdentityLive.ts"
+import { IdentityServices } from "../layers/IdentityLive.ts"
 import { runCommand } from "../layers/ProcessMain.ts"
-import { Health } from "../services/Health.ts"
 import { Identity } from "../services/Identity.ts"
 import { expect } from "./demo/Client.ts"
 import { openCampaign, signIn } from "./demo/Members.ts"
@@ -79,4 +78,4 @@ const seed = Effect.gen(function*() {
   })
 })
 
-runCommand("seed", Effect.provide(seed, IdentityLive.pipe(Layer.provide(Health.layer))))
+runCommand("seed", Effect.provide(seed, IdentityServices))

@@ -6,6 +6,7 @@ import { PublicKey } from "../domain/Identity.ts"
 import { SessionId, UserId } from "../domain/Ids.ts"
 import { type Principal, Role } from "../domain/Principal.ts"
 import { Unauthorized } from "../domain/Problem.ts"
+import { Revocations } from "./IdentityRevocations.ts"
 
 /** The life of an access token, in seconds (RFC 8725 asks for short ones; docs/security.md: at most ten minutes). */
 export const accessTokenLife = 600
@@ -54,6 +55,7 @@ export class AccessTokens extends Context.Service<AccessTokens, {
     Layer.effect(
       AccessTokens,
       Effect.gen(function*() {
+        const revocations = yield* Revocations
         const keys = new Map<string, KeyObject>()
         const publicKeys: Array<PublicKey> = []
         for (const key of options.publicKeys) {
@@ -94,6 +96,12 @@ export class AccessTokens extends Context.Service<AccessTokens, {
           remembered.set(token, { principal, until })
         }
 
+        // However good the signature is: the session has ended, or the account is not what the token says.
+        const standing = (principal: Principal) =>
+          revocations.isRevoked(principal)
+            ? Effect.fail(new Unauthorized({ detail: "The access token has been revoked." }))
+            : Effect.succeed(principal)
+
         return AccessTokens.of({
           publicKeys,
           sign: Effect.fn("AccessTokens.sign")(function*(principal) {
@@ -117,11 +125,11 @@ export class AccessTokens extends Context.Service<AccessTokens, {
               const token = Redacted.value(redacted)
               const now = clock.currentTimeMillisUnsafe()
               const known = remembered.get(token)
-              if (known !== undefined && now < known.until) return Effect.succeed(known.principal)
-              return Effect.map(decode(token, now), (claims) => {
+              if (known !== undefined && now < known.until) return standing(known.principal)
+              return Effect.flatMap(decode(token, now), (claims) => {
                 const principal: Principal = { userId: claims.sub, sessionId: claims.sid, roles: claims.roles }
                 remember(token, principal, (claims.exp + skew) * 1000)
-                return principal
+                return standing(principal)
               })
             })
         })

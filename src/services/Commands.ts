@@ -1,6 +1,6 @@
 import { Context, Duration, Effect, Layer, type Option, Schedule, Schema } from "effect"
 import { PersistedQueue } from "effect/persistence"
-import { PaymentId, SubmissionId, VideoId } from "../domain/Ids.ts"
+import { PaymentId, SubmissionId, UserId, VideoId } from "../domain/Ids.ts"
 import { CurrentRequestId } from "../domain/Request.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -28,6 +28,14 @@ export const VerifyCommand = Schema.Struct({ ...origin, submissionId: Submission
 /** A submission to a campaign has its verdict. It says no more: the money side asks for the verdict itself. */
 export const SettleCommand = Schema.Struct({ ...origin, submissionId: SubmissionId })
 
+/** Tell an account's owner something. It names no address and no token: whoever sends the mail looks up one and makes the other. */
+export const MailCommand = Schema.Struct({
+  ...origin,
+  kind: Schema.Literals(["verify_email", "reset_password", "password_changed"]),
+  /** None where somebody asked for an account that does not exist: such a command costs as much, and does nothing. */
+  userId: Schema.OptionFromNullOr(UserId)
+})
+
 export class PaymentCommands extends Context.Service<
   PaymentCommands,
   PersistedQueue.PersistedQueue<typeof PaymentCommand.Type>
@@ -43,10 +51,15 @@ export class SettlementCommands extends Context.Service<
   PersistedQueue.PersistedQueue<typeof SettleCommand.Type>
 >()("midnight/services/SettlementCommands") {}
 
+export class MailCommands extends Context.Service<
+  MailCommands,
+  PersistedQueue.PersistedQueue<typeof MailCommand.Type>
+>()("midnight/services/MailCommands") {}
+
 /** Attempts follow after 1 s, 2 s, 4 s … at most a minute apart. */
 const retrySchedule = Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("1 minute")])
 
-export type QueueName = "payment_commands" | "verification_commands" | "settlement_commands"
+export type QueueName = "payment_commands" | "verification_commands" | "settlement_commands" | "mail_commands"
 
 /** Producers only add; the consumer also works the rows, and clears away what is long done. */
 type Side = "producer" | "consumer"
@@ -101,6 +114,8 @@ export const verificationCommands = (side: Side = "producer") =>
   Layer.effect(VerificationCommands, queueOver("verification_commands", VerifyCommand, 3, side))
 export const settlementCommands = (side: Side = "producer") =>
   Layer.effect(SettlementCommands, queueOver("settlement_commands", SettleCommand, 20, side))
+export const mailCommands = (side: Side = "producer") =>
+  Layer.effect(MailCommands, queueOver("mail_commands", MailCommand, 12, side))
 
 /** Runs a consumer's work in the trace and under the request id that its command came from. */
 export const continuing = (from: Commanded, queue: QueueName, id: string) => <A, E, R>(work: Effect.Effect<A, E, R>) =>

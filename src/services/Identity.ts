@@ -1,5 +1,6 @@
 import { Context, DateTime, Effect, Layer, Option, type Redacted, Schema } from "effect"
 import {
+  type Device,
   Email,
   EmailTaken,
   type InvalidCredentials,
@@ -12,7 +13,10 @@ import { UserId } from "../domain/Ids.ts"
 import type { Role } from "../domain/Principal.ts"
 import { NotFound, type TooManyRequests, Unauthorized, type Unavailable } from "../domain/Problem.ts"
 import { withDatabase } from "./Database.ts"
-import { LoginLimit } from "./IdentityLoginLimit.ts"
+import { SecurityEvents } from "./IdentityEvents.ts"
+import { LoginLimit, type Proof } from "./IdentityLoginLimit.ts"
+import { MailRequests } from "./IdentityMail.ts"
+import { accountStands, Revocations } from "./IdentityRevocations.ts"
 import { Sessions } from "./IdentitySessions.ts"
 import { IdentityStore } from "./IdentityStore.ts"
 import { newId } from "./NewId.ts"
@@ -21,19 +25,18 @@ import { Passwords } from "./Passwords.ts"
 export interface Login {
   readonly email: Email
   readonly password: Redacted.Redacted<string>
-  /** Where the attempt comes from, in the form that limits count by. */
-  readonly address: string
+  readonly device: Device
 }
 
 /** Accounts: who somebody is, proven by a password. */
 export class Identity extends Context.Service<Identity, {
-  register(registration: Registration): Effect.Effect<SignedIn, EmailTaken | Unavailable>
+  register(registration: Registration, device: Device): Effect.Effect<SignedIn, EmailTaken | Unavailable>
   /** After five failures within 15 minutes it fails with TooManyRequests, whatever the password. */
   login(login: Login): Effect.Effect<SignedIn, InvalidCredentials | TooManyRequests | Unavailable>
   /** Fails with Unauthorized when the account has gone or was disabled since the token was made. */
   me(userId: UserId): Effect.Effect<User, Unauthorized | Unavailable>
   rename(userId: UserId, name: Option.Option<string>): Effect.Effect<User, Unauthorized | Unavailable>
-  /** Replaces the account's roles. Tokens carry them from the next refresh on. */
+  /** Replaces the account's roles, on nobody's behalf. Tokens that carry others are refused, and the next refresh has these. */
   grantRoles(userId: UserId, roles: ReadonlyArray<Role>): Effect.Effect<User, NotFound | Unavailable>
   /** Makes sure the accounts exist and have these roles. The password of one that exists stays as it is. */
   seed(users: ReadonlyArray<SeedUser>): Effect.Effect<ReadonlyArray<User>, Unavailable>
@@ -45,12 +48,29 @@ export class Identity extends Context.Service<Identity, {
       const store = yield* IdentityStore
       const sessions = yield* Sessions
       const limit = yield* LoginLimit
+      const events = yield* SecurityEvents
+      const mail = yield* MailRequests
+      const revocations = yield* Revocations
 
       const grantRoles = Effect.fn("Identity.grantRoles")(function*(userId: UserId, roles: ReadonlyArray<Role>) {
         const now = yield* DateTime.now
-        const changed = yield* withDatabase(store.setRoles(userId, roles, now))
-        return yield* Option.match(changed, { onNone: () => Effect.fail(new NotFound({})), onSome: Effect.succeed })
+        const { user } = yield* withDatabase(store.transaction(Effect.gen(function*() {
+          const changed = yield* store.setRoles(userId, roles, now)
+          if (Option.isNone(changed)) return yield* new NotFound({})
+          yield* events.record({ kind: "roles_changed", userId, roles })
+          return changed.value
+        })))
+        yield* revocations.note([accountStands(userId, user.roles)])
+        return user
       })
+
+      const signedIn = Effect.fnUntraced(
+        function*(kind: "registered" | "login", user: User, device: Device, now: DateTime.Utc) {
+          const { sessionId, tokens } = yield* sessions.open(user, device, now)
+          yield* events.record({ kind, userId: user.id, by: user.id, sessionId })
+          return { user, tokens }
+        }
+      )
 
       const ensure = Effect.fnUntraced(function*(wanted: SeedUser) {
         const email = yield* Effect.orDie(decodeEmail(wanted.email))
@@ -73,23 +93,25 @@ export class Identity extends Context.Service<Identity, {
 
       return Identity.of({
         grantRoles,
-        register: Effect.fn("Identity.register")(function*(registration) {
+        register: Effect.fn("Identity.register")(function*(registration, device) {
           const now = yield* DateTime.now
           const account = yield* row({ ...registration, roles: ["member"] })
           return yield* withDatabase(store.transaction(Effect.gen(function*() {
             const user = yield* store.insertUser(account, now)
             if (Option.isNone(user)) return yield* new EmailTaken({})
-            return { user: user.value, tokens: yield* sessions.open(user.value, now) }
+            yield* mail.request("verify_email", Option.some(user.value.id))
+            return yield* signedIn("registered", user.value, device, now)
           })))
         }),
         login: Effect.fn("Identity.login")(function*(login) {
-          const user = yield* limit.attempt(login, proof(login))
+          const { device, email } = login
+          const user = yield* limit.attempt({ email, address: device.address }, proof(login))
           const now = yield* DateTime.now
-          return { user, tokens: yield* withDatabase(sessions.open(user, now)) }
+          return yield* withDatabase(store.transaction(signedIn("login", user, device, now)))
         }),
         me: Effect.fn("Identity.me")(function*(userId) {
           const found = yield* withDatabase(store.findById(userId))
-          if (Option.isNone(found) || found.value.disabled) return yield* unknownAccount()
+          if (Option.isNone(found) || Option.isSome(found.value.disabledAt)) return yield* unknownAccount()
           return found.value.user
         }),
         rename: Effect.fn("Identity.rename")(function*(userId, name) {
@@ -120,17 +142,19 @@ const credentials = Effect.gen(function*() {
       return { id: yield* newId(UserId), email, displayName, roles, passwordHash }
     }),
     /** The account whose password this is. An unknown address costs as much time as a wrong password. */
-    proof: Effect.fnUntraced(function*({ email, password }: Login) {
+    proof: Effect.fnUntraced(function*({ email, password }: Login): Effect.fn.Return<Proof<User>, Unavailable> {
       const found = yield* withDatabase(store.findByEmail(email))
       const correct = yield* passwords.verify(password, Option.map(found, ({ passwordHash }) => passwordHash))
-      if (Option.isNone(found) || !correct || found.value.disabled) return Option.none<User>()
+      if (Option.isNone(found)) return { account: undefined, proven: Option.none() }
+      const account = found.value.user.id
+      if (!correct || Option.isSome(found.value.disabledAt)) return { account, proven: Option.none() }
       const { passwordHash, user } = found.value
       if (passwords.isOutdated(passwordHash)) {
         const renewed = yield* passwords.hash(password)
         const now = yield* DateTime.now
         yield* withDatabase(store.setPasswordHash(user.id, renewed, now))
       }
-      return Option.some(user)
+      return { account, proven: Option.some(user) }
     })
   }
 })

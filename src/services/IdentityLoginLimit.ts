@@ -1,9 +1,20 @@
 import { Context, DateTime, Duration, Effect, Layer, Option, Semaphore } from "effect"
 import { createHash } from "node:crypto"
 import { type Email, InvalidCredentials, loginLimits } from "../domain/Identity.ts"
+import type { UserId } from "../domain/Ids.ts"
 import { TooManyRequests, Unavailable } from "../domain/Problem.ts"
 import { withDatabase } from "./Database.ts"
+import { SecurityEvents } from "./IdentityEvents.ts"
 import { IdentityStore } from "./IdentityStore.ts"
+
+/** What an attempt came to: whose account it was about, if there is one, and what a right password gives. */
+export interface Proof<A> {
+  readonly account: UserId | undefined
+  readonly proven: Option.Option<A>
+}
+
+/** How an account is named in the count: by its address, which need not belong to anybody. */
+export const accountKey = (email: Email): Uint8Array => createHash("sha256").update(email).digest()
 
 /**
  * Counts failed logins in the database: five per account and fifty per address within 15 minutes, successes not counted.
@@ -11,18 +22,19 @@ import { IdentityStore } from "./IdentityStore.ts"
  */
 export class LoginLimit extends Context.Service<LoginLimit, {
   /**
-   * Runs one attempt to sign in. None is a failure: it is counted and becomes InvalidCredentials. Where the limit is reached
+   * Runs one attempt to prove a password. None is a failure: it is counted and becomes InvalidCredentials. Where the limit is reached
    * the attempt does not run, so a right password then says no more than a wrong one.
    */
   attempt<A, E, R>(
     who: { readonly email: Email; readonly address: string },
-    proof: Effect.Effect<Option.Option<A>, E, R>
+    proof: Effect.Effect<Proof<A>, E, R>
   ): Effect.Effect<A, E | InvalidCredentials | TooManyRequests | Unavailable, R>
 }>()("midnight/services/identity/LoginLimit") {
   static readonly layer = Layer.effect(
     LoginLimit,
     Effect.gen(function*() {
       const store = yield* IdentityStore
+      const events = yield* SecurityEvents
       const locks = yield* Effect.all(Array.from({ length: 64 }, () => Semaphore.make(1)))
 
       // Check, hash and record of one account follow one another: interleaved, twenty guesses at once would all see a count
@@ -35,20 +47,23 @@ export class LoginLimit extends Context.Service<LoginLimit, {
       const attempt = Effect.fnUntraced(function*<A, E, R>(
         account: Uint8Array,
         address: string,
-        proof: Effect.Effect<Option.Option<A>, E, R>
+        proof: Effect.Effect<Proof<A>, E, R>
       ) {
         const now = yield* DateTime.now
         const filled = yield* withDatabase(store.failuresFilling({ account, address }, now))
         if (Option.isSome(filled)) return yield* lockedOut(filled.value, now)
-        const proven = yield* proof
+        const { account: userId, proven } = yield* proof
         if (Option.isSome(proven)) return proven.value
-        yield* withDatabase(store.insertFailure({ account, address }, now))
+        yield* withDatabase(store.transaction(Effect.andThen(
+          store.insertFailure({ account, address }, now),
+          events.record({ kind: "login_failed", userId })
+        )))
         return yield* new InvalidCredentials({})
       })
 
       return LoginLimit.of({
         attempt: ({ address, email }, proof) => {
-          const account = createHash("sha256").update(email).digest()
+          const account = accountKey(email)
           return oneAtATime(account, attempt(account, address, proof)).pipe(
             Effect.timeoutOrElse({ duration: "10 seconds", orElse: busy })
           )

@@ -1,8 +1,9 @@
 import { Array as Arr, Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient, type SqlError, SqlSchema } from "effect/sql"
-import { Email, loginLimits, type PresentedToken, sessionLimits, type User } from "../domain/Identity.ts"
-import { SessionId, UserId } from "../domain/Ids.ts"
-import { type Principal, Role } from "../domain/Principal.ts"
+import { Email, loginLimits, type User } from "../domain/Identity.ts"
+import { UserId } from "../domain/Ids.ts"
+import { Role } from "../domain/Principal.ts"
+import { decoded } from "./Database.ts"
 
 const Time = Schema.DateTimeUtcFromDate
 const UserRow = Schema.Struct({
@@ -15,23 +16,13 @@ const UserRow = Schema.Struct({
   disabled_at: Schema.OptionFromNullOr(Time),
   created_at: Time
 })
-const TokenRow = Schema.Struct({
-  session_id: SessionId,
-  used_at: Schema.OptionFromNullOr(Time),
-  idle_expires_at: Time,
-  expires_at: Time,
-  revoked_at: Schema.OptionFromNullOr(Time),
-  user_id: UserId,
-  roles: Schema.Array(Role),
-  disabled_at: Schema.OptionFromNullOr(Time)
-})
 const FailureRow = Schema.Struct({ failed_at: Time })
 
 /** An account with what only sign-in needs of it. */
 export interface Account {
   readonly user: User
   readonly passwordHash: string
-  readonly disabled: boolean
+  readonly disabledAt: Option.Option<DateTime.Utc>
 }
 
 export interface NewUser {
@@ -57,12 +48,8 @@ const accountOf = (row: typeof UserRow.Type): Account => ({
     createdAt: row.created_at
   },
   passwordHash: row.password_hash,
-  disabled: Option.isSome(row.disabled_at)
+  disabledAt: row.disabled_at
 })
-
-/** A row that does not decode is a fault of ours (a column and its schema disagree), not an answer. */
-const trusted = <A, E, R>(query: Effect.Effect<A, E | Schema.SchemaError, R>) =>
-  Effect.catchIf(query, Schema.isSchemaError, Effect.die)
 
 type Stored<A> = Effect.Effect<A, SqlError.SqlError>
 
@@ -76,19 +63,20 @@ export class IdentityStore extends Context.Service<IdentityStore, {
   /** Which of these belong to accounts that are not disabled. */
   activeAmong(ids: ReadonlyArray<UserId>): Stored<ReadonlySet<string>>
   setDisplayName(id: UserId, name: Option.Option<string>, now: DateTime.Utc): Stored<Option.Option<User>>
-  setRoles(id: UserId, roles: ReadonlyArray<Role>, now: DateTime.Utc): Stored<Option.Option<User>>
+  setRoles(id: UserId, roles: ReadonlyArray<Role>, now: DateTime.Utc): Stored<Option.Option<Account>>
   setPasswordHash(id: UserId, hash: string, now: DateTime.Utc): Stored<void>
-  insertSession(id: SessionId, userId: UserId, refreshHash: Uint8Array, now: DateTime.Utc): Stored<void>
-  /** Locks the token and its session until the transaction ends, so that parallel uses follow one another. */
-  lockToken(hash: Uint8Array): Stored<
-    Option.Option<{ readonly token: PresentedToken; readonly principal: Principal }>
-  >
-  rotateToken(spent: Uint8Array, successor: Uint8Array, session: PresentedToken, now: DateTime.Utc): Stored<void>
-  revokeSession(id: SessionId, because: "logout" | "reuse", now: DateTime.Utc): Stored<void>
+  setEmailVerified(id: UserId, now: DateTime.Utc): Stored<void>
+  setDisabled(id: UserId, disabled: boolean, now: DateTime.Utc): Stored<Option.Option<Account>>
+  /** Leaves the id and the roles: nothing that tells who it was. */
+  erase(id: UserId, now: DateTime.Utc): Stored<void>
+  /** Accounts that are not erased, newest first, older than `before`. */
+  list(before: Option.Option<UserId>, limit: number): Stored<ReadonlyArray<Account>>
   /** When the oldest of the failures that fill the limit happened; none while there is room. */
   failuresFilling(failure: Failure, now: DateTime.Utc): Stored<Option.Option<DateTime.Utc>>
   insertFailure(failure: Failure, now: DateTime.Utc): Stored<void>
-  /** Deletes a bounded number of sessions and failures that can no longer matter. */
+  /** Whoever has the account's mailbox need not wait for what others tried. */
+  forgetFailures(account: Uint8Array): Stored<void>
+  /** Deletes a bounded number of sessions, tokens, failures and revocations that can no longer matter. */
   sweep(now: DateTime.Utc): Stored<void>
 }>()("midnight/services/identity/IdentityStore") {
   static readonly layer = Layer.effect(
@@ -107,7 +95,7 @@ export class IdentityStore extends Context.Service<IdentityStore, {
       const byId = SqlSchema.findOneOption({
         Request: UserId,
         Result: UserRow,
-        execute: (id) => sql`SELECT ${columns} FROM identity.users WHERE id = ${id}`
+        execute: (id) => sql`SELECT ${columns} FROM identity.users WHERE id = ${id} AND erased_at IS NULL`
       })
       const insertUser = SqlSchema.findOneOption({
         Request: Schema.Struct({
@@ -129,24 +117,31 @@ export class IdentityStore extends Context.Service<IdentityStore, {
         Request: Schema.Struct({ id: UserId, name: Schema.OptionFromNullOr(Schema.String), now: Time }),
         Result: UserRow,
         execute: ({ id, name, now }) =>
-          sql`UPDATE identity.users SET display_name = ${name}, updated_at = ${now} WHERE id = ${id} RETURNING ${columns}`
+          sql`UPDATE identity.users SET display_name = ${name}, updated_at = ${now} WHERE id = ${id} AND erased_at IS NULL
+               RETURNING ${columns}`
       })
       const setRoles = SqlSchema.findOneOption({
         Request: Schema.Struct({ id: UserId, roles: Schema.Array(Role), now: Time }),
         Result: UserRow,
         execute: ({ id, now, roles }) =>
-          sql`UPDATE identity.users SET roles = ${roles}, updated_at = ${now} WHERE id = ${id} RETURNING ${columns}`
+          sql`UPDATE identity.users SET roles = ${roles}, updated_at = ${now} WHERE id = ${id} AND erased_at IS NULL
+               RETURNING ${columns}`
       })
-      const lockToken = SqlSchema.findOneOption({
-        Request: Schema.Uint8Array,
-        Result: TokenRow,
-        execute: (hash) =>
-          sql`SELECT t.session_id, t.used_at, s.idle_expires_at, s.expires_at, s.revoked_at, s.user_id,
-                     u.roles, u.disabled_at
-                FROM identity.refresh_tokens t
-                JOIN identity.sessions s ON s.id = t.session_id
-                JOIN identity.users u ON u.id = s.user_id
-               WHERE t.hash = ${hash} FOR UPDATE OF t, s`
+      const setDisabled = SqlSchema.findOneOption({
+        Request: Schema.Struct({ id: UserId, disabled: Schema.Boolean, now: Time }),
+        Result: UserRow,
+        execute: ({ disabled, id, now }) =>
+          sql`UPDATE identity.users SET updated_at = ${now},
+                     disabled_at = CASE WHEN ${disabled}::boolean THEN coalesce(disabled_at, ${now}::timestamptz) END
+               WHERE id = ${id} AND erased_at IS NULL RETURNING ${columns}`
+      })
+      const list = SqlSchema.findAll({
+        Request: Schema.Struct({ before: Schema.OptionFromNullOr(UserId), limit: Schema.Int }),
+        Result: UserRow,
+        execute: ({ before, limit }) =>
+          sql`SELECT ${columns} FROM identity.users
+               WHERE erased_at IS NULL AND id < coalesce(${before}::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+               ORDER BY id DESC LIMIT ${limit}`
       })
       const failures = (which: "account" | "address", limit: number) =>
         SqlSchema.findOneOption({
@@ -162,64 +157,40 @@ export class IdentityStore extends Context.Service<IdentityStore, {
 
       return IdentityStore.of({
         transaction: sql.withTransaction,
-        insertUser: (user, now) => trusted(Effect.map(insertUser({ ...user, now }), userOf)),
-        findByEmail: (email) => trusted(Effect.map(byEmail(email), Option.map(accountOf))),
+        insertUser: (user, now) => decoded(Effect.map(insertUser({ ...user, now }), userOf)),
+        findByEmail: (email) => decoded(Effect.map(byEmail(email), Option.map(accountOf))),
         activeAmong: (ids) =>
           Effect.map(
             sql<{ readonly id: string }>`
               SELECT id FROM identity.users WHERE id = ANY(${[...ids]}::uuid[]) AND disabled_at IS NULL`,
             (rows) => new Set(rows.map(({ id }) => id))
           ),
-        findById: (id) => trusted(Effect.map(byId(id), Option.map(accountOf))),
-        setDisplayName: (id, name, now) => trusted(Effect.map(setDisplayName({ id, name, now }), userOf)),
-        setRoles: (id, roles, now) => trusted(Effect.map(setRoles({ id, roles, now }), userOf)),
+        findById: (id) => decoded(Effect.map(byId(id), Option.map(accountOf))),
+        setDisplayName: (id, name, now) => decoded(Effect.map(setDisplayName({ id, name, now }), userOf)),
+        setRoles: (id, roles, now) => decoded(Effect.map(setRoles({ id, roles, now }), Option.map(accountOf))),
         setPasswordHash: (id, hash, now) =>
           sql`UPDATE identity.users SET password_hash = ${hash}, updated_at = ${DateTime.toDateUtc(now)}
                WHERE id = ${id}`.pipe(Effect.asVoid),
-        insertSession: Effect.fnUntraced(function*(id, userId, refreshHash, now) {
+        setEmailVerified: (id, now) =>
+          sql`UPDATE identity.users SET email_verified_at = coalesce(email_verified_at, ${DateTime.toDateUtc(now)}),
+                     updated_at = ${DateTime.toDateUtc(now)} WHERE id = ${id} AND erased_at IS NULL`.pipe(
+            Effect.asVoid
+          ),
+        setDisabled: (id, disabled, now) =>
+          decoded(Effect.map(setDisabled({ id, disabled, now }), Option.map(accountOf))),
+        erase: (id, now) => {
           const at = DateTime.toDateUtc(now)
-          const idle = DateTime.toDateUtc(DateTime.addDuration(now, sessionLimits.idle))
-          const end = DateTime.toDateUtc(DateTime.addDuration(now, sessionLimits.absolute))
-          yield* sql`WITH session AS (
-              INSERT INTO identity.sessions (id, user_id, created_at, last_used_at, idle_expires_at, expires_at)
-              VALUES (${id}, ${userId}, ${at}, ${at}, ${idle}, ${end}) RETURNING id
-            ) INSERT INTO identity.refresh_tokens (hash, session_id, issued_at)
-              SELECT ${refreshHash}::bytea, id, ${at}::timestamptz FROM session`
-        }),
-        lockToken: (hash) =>
-          trusted(Effect.map(
-            lockToken(hash),
-            Option.map((row) => ({
-              token: {
-                sessionId: row.session_id,
-                usedAt: row.used_at,
-                idleExpiresAt: row.idle_expires_at,
-                expiresAt: row.expires_at,
-                revoked: Option.isSome(row.revoked_at),
-                userDisabled: Option.isSome(row.disabled_at)
-              },
-              principal: { userId: row.user_id, sessionId: row.session_id, roles: row.roles }
-            }))
-          )),
-        rotateToken: Effect.fnUntraced(function*(spent, successor, session, now) {
-          const at = DateTime.toDateUtc(now)
-          const idle = DateTime.toDateUtc(
-            DateTime.min(DateTime.addDuration(now, sessionLimits.idle), session.expiresAt)
-          )
-          yield* sql`UPDATE identity.refresh_tokens SET used_at = ${at} WHERE hash = ${spent}`
-          yield* sql`INSERT INTO identity.refresh_tokens (hash, session_id, issued_at)
-                     VALUES (${successor}, ${session.sessionId}, ${at})`
-          yield* sql`UPDATE identity.sessions SET last_used_at = ${at}, idle_expires_at = ${idle}
-                      WHERE id = ${session.sessionId}`
-        }),
-        revokeSession: (id, because, now) =>
-          sql`UPDATE identity.sessions SET revoked_at = ${DateTime.toDateUtc(now)}, revoked_because = ${because}
-               WHERE id = ${id} AND revoked_at IS NULL`.pipe(Effect.asVoid),
+          return sql`UPDATE identity.users SET email = NULL, display_name = NULL, password_hash = NULL,
+                            email_verified_at = NULL, disabled_at = coalesce(disabled_at, ${at}), erased_at = ${at},
+                            updated_at = ${at}
+                      WHERE id = ${id} AND erased_at IS NULL`.pipe(Effect.asVoid)
+        },
+        list: (before, limit) => Effect.map(decoded(list({ before, limit })), Arr.map(accountOf)),
         failuresFilling: Effect.fnUntraced(function*({ account, address }, now) {
           const since = DateTime.subtractDuration(now, loginLimits.window)
           const filling = [
-            yield* trusted(ofAccount({ value: account, since })),
-            yield* trusted(ofAddress({ value: address, since }))
+            yield* decoded(ofAccount({ value: account, since })),
+            yield* decoded(ofAddress({ value: address, since }))
           ]
           return Arr.reduce(
             Arr.getSomes(filling),
@@ -231,6 +202,8 @@ export class IdentityStore extends Context.Service<IdentityStore, {
         insertFailure: ({ account, address }, now) =>
           sql`INSERT INTO identity.login_failures (account, address, failed_at)
               VALUES (${account}, ${address}, ${DateTime.toDateUtc(now)})`.pipe(Effect.asVoid),
+        forgetFailures: (account) =>
+          sql`DELETE FROM identity.login_failures WHERE account = ${account}`.pipe(Effect.asVoid),
         sweep: Effect.fnUntraced(function*(now) {
           const at = DateTime.toDateUtc(now)
           const before = DateTime.toDateUtc(DateTime.subtractDuration(now, loginLimits.window))
@@ -238,6 +211,12 @@ export class IdentityStore extends Context.Service<IdentityStore, {
                       WHERE idle_expires_at <= ${at} ORDER BY idle_expires_at LIMIT 1000)`
           yield* sql`DELETE FROM identity.login_failures WHERE id IN (SELECT id FROM identity.login_failures
                       WHERE failed_at <= ${before} ORDER BY failed_at LIMIT 10000)`
+          // The longest-lived kind lasts a day.
+          const yesterday = DateTime.toDateUtc(DateTime.subtract(now, { days: 1 }))
+          yield* sql`DELETE FROM identity.one_time_tokens WHERE hash IN (SELECT hash FROM identity.one_time_tokens
+                      WHERE issued_at <= ${yesterday} ORDER BY issued_at LIMIT 10000)`
+          yield* sql`DELETE FROM identity.revocations WHERE id IN (SELECT id FROM identity.revocations
+                      WHERE at <= now() - interval '1 hour' ORDER BY at LIMIT 10000)`
         })
       })
     })

@@ -1,4 +1,4 @@
-import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
+import { Context, DateTime, Effect, Layer, Option } from "effect"
 import type { TransferId } from "../domain/Ids.ts"
 import {
   type AdjustmentRequest,
@@ -8,16 +8,13 @@ import {
 } from "../domain/LedgerAdmin.ts"
 import { Amount } from "../domain/Money.ts"
 import { IdempotencyKeyReused, MoneyRequest } from "../domain/MoneyRequest.ts"
-import { cursorOf, cut, PositionNumber } from "../domain/Page.ts"
-import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
+import { NotFound, type Unavailable } from "../domain/Problem.ts"
 import { between, clearingOf, type PostingConflict, walletOf } from "../domain/Wallet.ts"
 import { withDatabase } from "./Database.ts"
 import { Ledger, type PostError } from "./Ledger.ts"
 import { type AuditReport, LedgerAudit } from "./LedgerAudit.ts"
 import { type ActRow, LedgerHistoryStore } from "./LedgerHistoryStore.ts"
 import { Users } from "./Users.ts"
-
-const position = cursorOf(Schema.Struct({ seq: PositionNumber }))
 
 type ActError = Exclude<PostError, PostingConflict> | IdempotencyKeyReused | NotFound
 
@@ -28,9 +25,10 @@ type ActError = Exclude<PostError, PostingConflict> | IdempotencyKeyReused | Not
 export class LedgerAdmin extends Context.Service<LedgerAdmin, {
   adjust(request: AdjustmentRequest): Effect.Effect<LedgerAct, ActError, MoneyRequest>
   reverse(id: TransferId, request: ReversalRequest): Effect.Effect<LedgerAct, ActError | ReversalExceeded, MoneyRequest>
-  acts(query: { readonly cursor: string | undefined; readonly limit: number }): Effect.Effect<
-    { readonly items: ReadonlyArray<LedgerAct>; readonly nextCursor: string | null },
-    InvalidRequest | Unavailable
+  /** Newest first, older than the one at `before`. */
+  acts(before: Option.Option<bigint>, limit: number): Effect.Effect<
+    ReadonlyArray<{ readonly seq: bigint; readonly act: LedgerAct }>,
+    Unavailable
   >
   readonly invariants: Effect.Effect<AuditReport, Unavailable>
 }>()("midnight/services/wallet/LedgerAdmin") {
@@ -79,11 +77,9 @@ export class LedgerAdmin extends Context.Service<LedgerAdmin, {
         return yield* told(posted)
       })
 
-      const acts = Effect.fn("LedgerAdmin.acts")(function*(query: { cursor: string | undefined; limit: number }) {
-        const after = yield* position.decode(query.cursor)
-        const rows = yield* withDatabase(history.acts(Option.map(after, ({ seq }) => seq), query.limit + 1))
-        const page = yield* cut(rows, query.limit, ({ seq }) => position.encode({ seq }))
-        return { items: page.items.map(viewOf), nextCursor: page.nextCursor }
+      const acts = Effect.fn("LedgerAdmin.acts")(function*(before: Option.Option<bigint>, limit: number) {
+        const rows = yield* withDatabase(history.acts(before, limit))
+        return rows.map((row) => ({ seq: row.seq, act: viewOf(row) }))
       })
 
       return LedgerAdmin.of({ adjust, reverse, acts, invariants: audit.report })

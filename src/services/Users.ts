@@ -7,7 +7,7 @@ import { gathered } from "./Gathered.ts"
 import { type Account, IdentityStore } from "./IdentityStore.ts"
 
 const decodeEmail = Schema.decodeUnknownOption(Email)
-const isActive = ({ disabled }: Account) => !disabled
+const isActive = ({ disabledAt }: Account) => Option.isNone(disabledAt)
 
 /** The public face of the identity bulkhead for every other one: who exists, and how to reach them. */
 export class Users extends Context.Service<Users, {

@@ -93,7 +93,7 @@ export const adminContracts: Contracts = {
     typed: Effect.gen(function*() {
       const { client } = yield* ApiTest
       const done = yield* adjusted
-      const { items } = yield* client.admin.acts({ query: { limit: 1 } }).pipe(as((yield* Cast).admin))
+      const { items } = yield* client.admin.auditLog({ query: { limit: 1 } }).pipe(as((yield* Cast).admin))
       assert.deepStrictEqual(items, [done])
     }),
     wrongQuery: wrongPage

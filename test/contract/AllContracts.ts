@@ -1,4 +1,6 @@
+import { accountContracts } from "./AccountContracts.ts"
 import { adminContracts } from "./AdminContracts.ts"
+import { adminUserContracts } from "./AdminUserContracts.ts"
 import { deadLetterContracts } from "./DeadLetterContracts.ts"
 import { identityContracts } from "./IdentityContracts.ts"
 import { paymentContracts } from "./PaymentContracts.ts"
@@ -11,6 +13,7 @@ import { walletContracts } from "./WalletContracts.ts"
 /** Every route that Midnight promises. A route that is served and not here fails the suite. */
 export const contracts: Contracts = {
   ...identityContracts,
+  ...accountContracts,
   ...walletContracts,
   ...paymentContracts,
   ...rewardsContracts,
@@ -18,5 +21,6 @@ export const contracts: Contracts = {
   ...reviewContracts,
   ...systemContracts,
   ...adminContracts,
+  ...adminUserContracts,
   ...deadLetterContracts
 }

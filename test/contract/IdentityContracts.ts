@@ -85,7 +85,7 @@ export const identityContracts: Contracts = {
     typed: Effect.gen(function*() {
       const { client } = yield* ApiTest
       const member = yield* register()
-      yield* client.identity.logout().pipe(as(member))
+      yield* client.account.logout().pipe(as(member))
       const spent = { payload: { refreshToken: Redacted.make(member.refreshToken) } }
       assert.strictEqual((yield* Effect.flip(client.identity.refresh(spent)))._tag, "InvalidRefreshToken")
     })
@@ -99,9 +99,9 @@ export const identityContracts: Contracts = {
     typed: Effect.gen(function*() {
       const { client } = yield* ApiTest
       const { alice, sponsor } = yield* Cast
-      assert.strictEqual((yield* client.identity.me().pipe(as(alice))).email, alice.email)
-      assert.deepStrictEqual((yield* client.identity.me().pipe(as(sponsor))).roles, ["member", "sponsor"])
-      assert.strictEqual((yield* Effect.flip(client.identity.me()))._tag, "Unauthorized")
+      assert.strictEqual((yield* client.account.me().pipe(as(alice))).email, alice.email)
+      assert.deepStrictEqual((yield* client.account.me().pipe(as(sponsor))).roles, ["member", "sponsor"])
+      assert.strictEqual((yield* Effect.flip(client.account.me()))._tag, "Unauthorized")
     })
   },
   "PATCH /api/auth/me": {
@@ -113,9 +113,9 @@ export const identityContracts: Contracts = {
     typed: Effect.gen(function*() {
       const { client } = yield* ApiTest
       const { alice } = yield* Cast
-      const named = yield* client.identity.updateMe({ payload: { displayName: Option.some("Alice") } }).pipe(as(alice))
+      const named = yield* client.account.updateMe({ payload: { displayName: Option.some("Alice") } }).pipe(as(alice))
       assert.deepStrictEqual(named.displayName, Option.some("Alice"))
-      const unnamed = yield* client.identity.updateMe({ payload: { displayName: Option.none() } }).pipe(as(alice))
+      const unnamed = yield* client.account.updateMe({ payload: { displayName: Option.none() } }).pipe(as(alice))
       assert.deepStrictEqual(unnamed.displayName, Option.none())
     }),
     wrong: [

@@ -131,8 +131,8 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("the ledger'
       assert.strictEqual((yield* Effect.flip(reverse(id)))._tag, "ReversalExceeded")
       assert.strictEqual((yield* Effect.flip(reverse(first.id)))._tag, "NotFound")
       assert.strictEqual((yield* wallets.balance(user, "NGN", Option.none())).balance, 0n)
-      const { items } = yield* admin.acts({ cursor: undefined, limit: 2 })
-      assert.deepStrictEqual(items.map((act) => act.id), [rest.id, first.id])
+      const acts = yield* admin.acts(Option.none(), 2)
+      assert.deepStrictEqual(acts.map(({ act }) => act.id), [rest.id, first.id])
     }))
 
   it.effect("adjusts a wallet up and down by hand, down to its floor", () =>

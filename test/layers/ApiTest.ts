@@ -79,6 +79,7 @@ const environment = Layer.unwrap(Effect.gen(function*() {
     ...sandboxSecrets,
     UPLOAD_SECRET: "a secret for upload URLs, in tests of it all",
     SANDBOX_API_BASE: (yield* Sandbox).base,
+    MIDNIGHT_HOME: home,
     HOST: "127.0.0.1",
     PORT: String(api),
     VIDEO_PORT: String(video),
@@ -112,6 +113,7 @@ const videoProcess = (engine: Layer.Layer<MediaEngine>, more: Layer.Layer<never,
 export class ApiTest extends Context.Service<ApiTest, {
   readonly base: string
   readonly client: ApiClient
+  readonly mailbox: string
 }>()("midnight/test/ApiTest") {
   static readonly layer = (
     engine: Layer.Layer<MediaEngine> = MediaEngineLive.layer(),
@@ -120,9 +122,10 @@ export class ApiTest extends Context.Service<ApiTest, {
     const self = Layer.effect(
       ApiTest,
       Effect.gen(function*() {
-        const base = `http://127.0.0.1:${(yield* Ports).api}`
+        const { api, home } = yield* Ports
+        const base = `http://127.0.0.1:${api}`
         yield* (yield* Sandbox).forwardTo(base)
-        return { base, client: yield* makeClient(base) }
+        return { base, client: yield* makeClient(base), mailbox: join(home, "mailbox") }
       })
     )
     return self.pipe(

@@ -1,10 +1,12 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect, Redacted } from "effect"
+import { Effect, Layer, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { createHmac, createSign, generateKeyPairSync, type KeyObject, sign } from "node:crypto"
 import { SessionId, UserId } from "../../src/domain/Ids.ts"
 import type { Principal } from "../../src/domain/Principal.ts"
 import { AccessTokens } from "../../src/services/AccessTokens.ts"
+import { accountStands, Revocations, sessionEnded } from "../../src/services/IdentityRevocations.ts"
+import { IdentityRevocationStore } from "../../src/services/IdentityRevocationStore.ts"
 
 const ours = generateKeyPairSync("ed25519")
 const previous = generateKeyPairSync("ed25519")
@@ -48,7 +50,11 @@ const Tokens = AccessTokens.layer({
   publicKeys: [ours.publicKey, previous.publicKey],
   issuer: "midnight",
   audience: "midnight"
-})
+}).pipe(
+  Layer.provideMerge(Revocations.layer),
+  // What other processes revoke is integration/revocations' subject; here nobody else is.
+  Layer.provide(Layer.succeed(IdentityRevocationStore)({ recent: () => Effect.succeed([]) }))
+)
 
 layer(Tokens)("access tokens", (it) => {
   it.effect("are accepted as signed, with whom they name", () =>
@@ -147,5 +153,37 @@ layer(Tokens)("access tokens", (it) => {
       assert.strictEqual(publicKeys.length, 2)
       for (const key of publicKeys) assert.sameMembers(Object.keys(key), ["kty", "crv", "x", "kid", "use", "alg"])
       assert.strictEqual(publicKeys[0]?.x, ours.publicKey.export({ format: "jwk" }).x)
+    }))
+
+  it.effect("are refused when their session has ended, for as long as they could live", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime((now + 10_000) * 1000)
+      const tokens = yield* AccessTokens
+      const revocations = yield* Revocations
+      const signed = yield* tokens.sign(principal)
+      assert.deepStrictEqual(yield* tokens.verify(signed), principal)
+      yield* revocations.note([sessionEnded(sessionId)])
+      assert.strictEqual((yield* Effect.flip(tokens.verify(signed)))._tag, "Unauthorized")
+      yield* TestClock.adjust("629 seconds")
+      yield* revocations.catchUp
+      assert.strictEqual((yield* Effect.flip(tokens.verify(signed)))._tag, "Unauthorized")
+      yield* TestClock.adjust("31 seconds")
+      yield* revocations.catchUp
+      assert.deepStrictEqual(yield* tokens.verify(yield* tokens.sign(principal)), principal)
+    }))
+
+  it.effect("are refused with roles that the account has no more, and whatever they say when it is disabled", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime((now + 20_000) * 1000)
+      const tokens = yield* AccessTokens
+      const revocations = yield* Revocations
+      const signed = yield* tokens.sign(principal)
+      yield* revocations.note([accountStands(userId, ["member"])])
+      assert.strictEqual((yield* Effect.flip(tokens.verify(signed)))._tag, "Unauthorized")
+      const next: Principal = { ...principal, roles: ["member"] }
+      const renewed = yield* tokens.sign(next)
+      assert.deepStrictEqual(yield* tokens.verify(renewed), next)
+      yield* revocations.note([accountStands(userId, null)])
+      assert.strictEqual((yield* Effect.flip(tokens.verify(renewed)))._tag, "Unauthorized")
     }))
 })

@@ -11,7 +11,11 @@ import {
   VideoKeys,
   videoKeys
 } from "../../services/IdempotencyStore.ts"
+import { IdentityEventStore } from "../../services/IdentityEventStore.ts"
+import { IdentityRevocationStore } from "../../services/IdentityRevocationStore.ts"
+import { IdentitySessionStore } from "../../services/IdentitySessionStore.ts"
 import { IdentityStore } from "../../services/IdentityStore.ts"
+import { IdentityTokenStore } from "../../services/IdentityTokenStore.ts"
 import { LedgerHistoryStore } from "../../services/LedgerHistoryStore.ts"
 import { LedgerStore } from "../../services/LedgerStore.ts"
 import { PaymentStore } from "../../services/PaymentStore.ts"
@@ -40,6 +44,10 @@ export interface Examined {
 const storesOn = (client: Layer.Layer<SqlClient.SqlClient>) =>
   Layer.mergeAll(
     IdentityStore.layer,
+    IdentitySessionStore.layer,
+    IdentityTokenStore.layer,
+    IdentityEventStore.layer,
+    IdentityRevocationStore.layer,
     LedgerStore.layer,
     LedgerHistoryStore.layer,
     PaymentStore.layer,
@@ -67,6 +75,7 @@ const queuesOn = (client: Layer.Layer<SqlClient.SqlClient>): ReadonlyArray<Named
     ...origin,
     submissionId
   }
+  const mail: typeof Commands.MailCommand.Type = { ...origin, kind: "verify_email", userId: Option.none() }
   const opened = <I, Q, E>(
     queue: Context.Key<I, Q>,
     layer: Layer.Layer<I, E, SqlClient.SqlClient>,
@@ -82,6 +91,7 @@ const queuesOn = (client: Layer.Layer<SqlClient.SqlClient>): ReadonlyArray<Named
       "VerificationCommands",
       opened(Commands.VerificationCommands, Commands.verificationCommands(), worked(verify))
     ),
+    queueUse("MailCommands", opened(Commands.MailCommands, Commands.mailCommands(), worked(mail))),
     queueUse("SettlementCommands", opened(Commands.SettlementCommands, Commands.settlementCommands(), worked(settle))),
     ...(["payment_commands", "settlement_commands", "verification_commands"] as const).map((table) =>
       queueUse(`purge ${table}`, Effect.provide(purged(table), client))
@@ -96,7 +106,13 @@ const queriesOf = Effect.fnUntraced(function*(recorder: Recorder) {
   const stores = yield* recorder.undone(Layer.build(storesOn(client)))
   const now = DateTime.makeUnsafe(yield* Clock.currentTimeMillis)
   const queries: ReadonlyArray<NamedQuery> = [
-    ...(yield* identityQueries(Context.get(stores, IdentityStore), real)),
+    ...(yield* identityQueries({
+      accounts: Context.get(stores, IdentityStore),
+      sessions: Context.get(stores, IdentitySessionStore),
+      tokens: Context.get(stores, IdentityTokenStore),
+      events: Context.get(stores, IdentityEventStore),
+      revocations: Context.get(stores, IdentityRevocationStore)
+    }, real)),
     ...ledgerQueries(Context.get(stores, LedgerStore), real),
     ...historyQueries(Context.get(stores, LedgerHistoryStore), real, now),
     ...(yield* paymentQueries(Context.get(stores, PaymentStore), real)),

@@ -1,22 +1,7 @@
-/**
- * Every index of the application's schemas and why it is there: the named queries that look rows up by it, or the rule
- * that it enforces by being unique. The doctor holds the database against this list, and a test holds this list
- * against what PostgreSQL does with the queries. Definitions are those of pg_get_indexdef, from USING on.
- */
-export interface Expected {
-  readonly definition: string
-  /** Named queries; empty where the index is kept for a rule. */
-  readonly queries: ReadonlyArray<string>
-  readonly rule: string | undefined
-}
+import { type Expected, keeps, serves } from "./Expected.ts"
+import { identityIndexes } from "./IndexesOfIdentity.ts"
 
-/** `queries` are separated by spaces. */
-const serves = (definition: string, queries: string): Expected => ({
-  definition,
-  queries: queries.split(" "),
-  rule: undefined
-})
-const keeps = (definition: string, rule: string): Expected => ({ definition, queries: [], rule })
+export type { Expected }
 
 /** By table, then by name. */
 export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Expected>>>> = {
@@ -38,35 +23,7 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
       "VideoKeys.claim VideoKeys.answer VideoKeys.forget VideoKeys.leave"
     )
   },
-  "identity.login_failures": {
-    login_failures_account: serves("btree (account, failed_at)", "IdentityStore.failuresFilling"),
-    login_failures_address: serves("btree (address, failed_at)", "IdentityStore.failuresFilling"),
-    login_failures_pkey: serves("unique btree (id)", "IdentityStore.sweep"),
-    login_failures_time: serves("btree (failed_at)", "IdentityStore.sweep")
-  },
-  "identity.refresh_tokens": {
-    refresh_tokens_live: keeps(
-      "unique btree (session_id) WHERE (used_at IS NULL)",
-      "a session has one token that was not used yet"
-    ),
-    refresh_tokens_pkey: serves("unique btree (hash)", "IdentityStore.lockToken IdentityStore.rotateToken"),
-    refresh_tokens_session: serves("btree (session_id)", "IdentityStore.sweep")
-  },
-  "identity.sessions": {
-    sessions_idle: serves("btree (idle_expires_at)", "IdentityStore.sweep"),
-    sessions_pkey: serves(
-      "unique btree (id)",
-      "IdentityStore.insertSession IdentityStore.lockToken IdentityStore.rotateToken IdentityStore.revokeSession IdentityStore.sweep"
-    ),
-    sessions_user: keeps("btree (user_id)", "a member's sessions end with the member, by their foreign key")
-  },
-  "identity.users": {
-    users_email_key: serves("unique btree (email)", "IdentityStore.insertUser IdentityStore.findByEmail"),
-    users_pkey: serves(
-      "unique btree (id)",
-      "IdentityStore.findById IdentityStore.setDisplayName IdentityStore.setRoles IdentityStore.setPasswordHash IdentityStore.insertSession IdentityStore.lockToken IdentityStore.rotateToken IdentityStore.revokeSession"
-    )
-  },
+  ...identityIndexes,
   "payments.payments": {
     payments_of_user: serves("btree (user_id, id DESC)", "PaymentStore.list"),
     payments_pkey: serves(
@@ -81,6 +38,15 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
   },
   "payments.webhook_inbox": {
     webhook_inbox_pkey: serves("unique btree (provider, event_id)", "PaymentStore.receive")
+  },
+  "queue.mail_commands": {
+    idx_mail_commands_id: serves("unique btree (id, queue_name)", "MailCommands"),
+    idx_mail_commands_take: serves(
+      "btree (queue_name, visible_at) WHERE ((state)::text = 'pending'::text)",
+      "MailCommands"
+    ),
+    idx_mail_commands_update: serves("btree (sequence, acquired_by)", "MailCommands"),
+    mail_commands_pkey: keeps("unique btree (sequence)", "the queue's order; its library made it")
   },
   "queue.payment_commands": {
     idx_payment_commands_id: serves(

@@ -1,60 +1,139 @@
 import { Clock, DateTime, Effect, Option } from "effect"
 import { SecureRandom } from "effect/crypto"
-import { Email } from "../../domain/Identity.ts"
-import { SessionId, UserId } from "../../domain/Ids.ts"
+import { type Device, Email } from "../../domain/Identity.ts"
+import { SecurityEventId, SessionId, UserId } from "../../domain/Ids.ts"
+import type { IdentityEventStore } from "../../services/IdentityEventStore.ts"
+import type { IdentityRevocationStore } from "../../services/IdentityRevocationStore.ts"
+import type { IdentitySessionStore } from "../../services/IdentitySessionStore.ts"
 import type { IdentityStore } from "../../services/IdentityStore.ts"
+import type { IdentityTokenStore } from "../../services/IdentityTokenStore.ts"
 import { after, named, type NamedQuery, type Uses } from "./NamedQuery.ts"
 import type { Samples } from "./Samples.ts"
 
-type Store = IdentityStore["Service"]
+type Accounts = IdentityStore["Service"]
+type Sessions = IdentitySessionStore["Service"]
+type Tokens = IdentityTokenStore["Service"]
+type Events = IdentityEventStore["Service"]
+type Revocations = IdentityRevocationStore["Service"]
 
-/** Every statement of IdentityStore. Members and sessions that are written are made up: real ones may be in use. */
-export const identityQueries = Effect.fnUntraced(function*(store: Store, real: Samples) {
+export interface IdentityStores {
+  readonly accounts: Accounts
+  readonly sessions: Sessions
+  readonly tokens: Tokens
+  readonly events: Events
+  readonly revocations: Revocations
+}
+
+const device: Device = { userAgent: Option.some("doctor"), address: "192.0.2.1" }
+
+/** Members and sessions that are written are made up: real ones may be in use. */
+const madeUp = Effect.fnUntraced(function*({ accounts, sessions }: IdentityStores) {
   const now = DateTime.makeUnsafe(yield* Clock.currentTimeMillis)
   const userId = UserId.make(SecureRandom.uuidV7Unsafe())
   const sessionId = SessionId.make(SecureRandom.uuidV7Unsafe())
   const hash = new Uint8Array(32).fill(7)
-  const addUser = store.insertUser({
+  const email = Email.make(`${userId}@example.com`)
+  const addUser = accounts.insertUser({
     id: userId,
-    email: Email.make(`${userId}@example.com`),
+    email,
     displayName: Option.none(),
     roles: ["member"],
     passwordHash: "$argon2id$none"
   }, now)
-  const open = (at: DateTime.Utc) => Effect.andThen(addUser, store.insertSession(sessionId, userId, hash, at))
-  const longAgo = DateTime.makeUnsafe(0)
+  const open = (at: DateTime.Utc) =>
+    Effect.andThen(addUser, sessions.insertSession({ id: sessionId, userId, refreshHash: hash, device }, at))
+  return { now, userId, sessionId, hash, addUser, open }
+})
+type MadeUp = Effect.Success<ReturnType<typeof madeUp>>
+
+const ofAccounts = (store: Accounts, real: Samples, { addUser, now, open, userId }: MadeUp): Uses<Accounts> => ({
+  insertUser: addUser,
+  findByEmail: store.findByEmail(real.email),
+  findById: store.findById(real.userId),
+  activeAmong: store.activeAmong([real.userId]),
+  setDisplayName: after(addUser, store.setDisplayName(userId, Option.none(), now)),
+  setRoles: after(addUser, store.setRoles(userId, ["member", "sponsor"], now)),
+  setPasswordHash: after(addUser, store.setPasswordHash(userId, "$argon2id$none", now)),
+  setEmailVerified: after(addUser, store.setEmailVerified(userId, now)),
+  setDisabled: after(addUser, store.setDisabled(userId, true, now)),
+  erase: after(addUser, store.erase(userId, now)),
+  list: [store.list(Option.none(), 21), store.list(Option.some(real.userId), 21)],
+  failuresFilling: store.failuresFilling(real.failure, now),
+  insertFailure: store.insertFailure(real.failure, now),
+  forgetFailures: store.forgetFailures(real.failure.account),
+  // A session that ended long ago, so that deleting it asks for its tokens.
+  sweep: after(open(DateTime.makeUnsafe(0)), store.sweep(now))
+})
+
+const ofSessions = (store: Sessions, real: Samples, own: MadeUp): Uses<Sessions> => {
+  const { addUser, hash, now, open, sessionId, userId } = own
+  const successor = new Uint8Array(32).fill(8)
   const session = {
     sessionId,
     usedAt: Option.none(),
+    succeeded: false,
     idleExpiresAt: now,
-    expiresAt: now,
+    expiresAt: DateTime.add(now, { days: 1 }),
     revoked: false,
     userDisabled: false
   }
-
-  const uses: Uses<Store> = {
-    insertUser: addUser,
-    findByEmail: store.findByEmail(real.email),
-    findById: store.findById(real.userId),
-    activeAmong: store.activeAmong([real.userId]),
-    setDisplayName: after(addUser, store.setDisplayName(userId, Option.none(), now)),
-    setRoles: after(addUser, store.setRoles(userId, ["member"], now)),
-    setPasswordHash: after(addUser, store.setPasswordHash(userId, "$argon2id$none", now)),
-    insertSession: after(addUser, store.insertSession(sessionId, userId, hash, now)),
-    lockToken: store.lockToken(real.tokenHash),
-    rotateToken: after(
-      open(now),
-      store.rotateToken(hash, new Uint8Array(32).fill(8), {
-        ...session,
-        expiresAt: DateTime.add(now, { days: 1 })
-      }, now)
-    ),
-    revokeSession: after(open(now), store.revokeSession(sessionId, "logout", now)),
-    failuresFilling: store.failuresFilling(real.failure, now),
-    insertFailure: store.insertFailure(real.failure, now),
-    // A session that ended long ago, so that deleting it asks for its tokens.
-    sweep: after(open(longAgo), store.sweep(now))
+  const rotate = store.rotateToken(hash, successor, session, device, now)
+  return {
+    insertSession: after(addUser, store.insertSession({ id: sessionId, userId, refreshHash: hash, device }, now)),
+    lockToken: [
+      store.lockToken(real.tokenHash, successor),
+      after(Effect.andThen(open(now), rotate), store.lockToken(hash, successor))
+    ],
+    rotateToken: after(open(now), rotate),
+    endSession: after(open(now), store.endSession(sessionId, "logout", Option.some(userId), now)),
+    endSessionsOf: after(open(now), store.endSessionsOf(userId, "password", Option.none(), now)),
+    sessions: store.sessions({ userId: real.userId, before: Option.none(), limit: 21 }, now)
   }
-  const queries: ReadonlyArray<NamedQuery> = named("IdentityStore", uses)
+}
+
+const ofTokens = (store: Tokens, { addUser, hash, now, userId }: MadeUp): Uses<Tokens> => {
+  const issue = store.issue({ hash, userId, purpose: "verify_email" }, now)
+  const issued = Effect.andThen(addUser, issue)
+  return {
+    issue: after(addUser, issue),
+    holder: after(issued, store.holder(hash, "verify_email", now)),
+    use: after(issued, store.use(hash, "verify_email", now)),
+    useUp: after(issued, store.useUp(userId, "verify_email", now)),
+    forget: after(issued, store.forget(userId))
+  }
+}
+
+const ofEvents = (store: Events, real: Samples, { now, userId }: MadeUp): Uses<Events> => {
+  const id = SecurityEventId.make(SecureRandom.uuidV7Unsafe())
+  return {
+    insert: store.insert({
+      id,
+      kind: "login",
+      userId,
+      by: userId,
+      sessionId: null,
+      reason: null,
+      roles: null,
+      requestId: "doctor",
+      createdAt: now
+    }),
+    page: [
+      store.page({ of: Option.none(), before: Option.some(id), limit: 21 }),
+      store.page({ of: Option.some(real.userId), before: Option.some(id), limit: 21 })
+    ]
+  }
+}
+
+/** Every statement of identity's stores. */
+export const identityQueries = Effect.fnUntraced(function*(stores: IdentityStores, real: Samples) {
+  const own = yield* madeUp(stores)
+  const recent: Uses<Revocations> = { recent: stores.revocations.recent(10) }
+  const queries: ReadonlyArray<NamedQuery> = [
+    ...named("IdentityStore", ofAccounts(stores.accounts, real, own)),
+    ...named("IdentitySessionStore", ofSessions(stores.sessions, real, own)),
+    ...named("IdentityTokenStore", ofTokens(stores.tokens, own)),
+    ...named("IdentityEventStore", ofEvents(stores.events, real, own)),
+    ...named("IdentityRevocationStore", recent)
+  ]
   return queries
 })

@@ -1,0 +1,82 @@
+import { Clock, Context, Effect, Layer } from "effect"
+import type { SessionId, UserId } from "../domain/Ids.ts"
+import type { Principal, Role } from "../domain/Principal.ts"
+import type { Unavailable } from "../domain/Problem.ts"
+import { withDatabase } from "./Database.ts"
+import { IdentityRevocationStore, type RevocationRow } from "./IdentityRevocationStore.ts"
+
+/** For how long a token may be accepted after it was made: its life of 600 s, and 30 s of skew on either side. */
+const longest = 660
+/** A transaction that is this old can still bring a row with an earlier time: ours are cut after 4 s. */
+const overlap = 10
+
+export const sessionEnded = (sessionId: SessionId): RevocationRow => ({ sessionId, userId: null, roles: null })
+/** Roles: tokens that name others are out of date. None: the account may do nothing. */
+export const accountStands = (userId: UserId, roles: ReadonlyArray<Role> | null): RevocationRow => ({
+  sessionId: null,
+  userId,
+  roles
+})
+
+/**
+ * Access tokens that must not be taken although they verify: of sessions that ended, of disabled accounts, with roles that
+ * have changed. Asked synchronously for every request, out of memory. What this process does is noted at once; what others do, an
+ * operator in SQL among them, is read from the database twice a second. Nothing is kept longer than a token can live.
+ */
+export class Revocations extends Context.Service<Revocations, {
+  isRevoked(principal: Principal): boolean
+  /** After the commit of what ends a session or changes an account. */
+  note(rows: ReadonlyArray<RevocationRow>): Effect.Effect<void>
+  /** Reads what is new in the database; the first time, all that still counts. */
+  readonly catchUp: Effect.Effect<void, Unavailable>
+}>()("midnight/services/identity/Revocations") {
+  static readonly layer = Layer.effect(
+    Revocations,
+    Effect.gen(function*() {
+      const store = yield* IdentityRevocationStore
+      const sessions = new Map<SessionId, { readonly until: number }>()
+      const accounts = new Map<UserId, { readonly until: number; readonly roles: string | undefined }>()
+      let readAt = -Infinity
+
+      const keep = <K, V>(map: Map<K, V>, key: K, value: V) => {
+        // Put at the end, so that what is at the front is what ends first.
+        map.delete(key)
+        map.set(key, value)
+      }
+      const forget = <K>(map: Map<K, { readonly until: number }>, now: number) => {
+        for (const [key, { until }] of map) {
+          if (until > now) return
+          map.delete(key)
+        }
+      }
+      const take = (rows: ReadonlyArray<RevocationRow>, now: number) => {
+        const until = now + longest * 1000
+        for (const { roles, sessionId, userId } of rows) {
+          if (sessionId !== null) keep(sessions, sessionId, { until })
+          else keep(accounts, userId, { until, roles: roles?.join() })
+        }
+        forget(sessions, now)
+        forget(accounts, now)
+      }
+
+      const catchUp = Effect.gen(function*() {
+        const now = yield* Clock.currentTimeMillis
+        const since = Math.min(longest, (now - readAt) / 1000 + overlap)
+        take(yield* withDatabase(store.recent(since)), now)
+        readAt = now
+      })
+      // Before the first request is served. A database that is away ends no session; the next round asks again.
+      yield* Effect.ignore(Effect.timeout(catchUp, "1 second"))
+
+      return Revocations.of({
+        isRevoked: ({ roles, sessionId, userId }) => {
+          if (sessions.has(sessionId)) return true
+          const account = accounts.get(userId)
+          return account !== undefined && account.roles !== roles.join()
+        },
+        note: (rows) => Effect.map(Clock.currentTimeMillis, (now) => take(rows, now)),
+        catchUp
+      })
+    })
+  )
+}

@@ -1,0 +1,181 @@
+import { assert } from "@effect/vitest"
+import { Effect, Redacted, Schema } from "effect"
+import { randomUUID } from "node:crypto"
+import { Email, NewPassword } from "../../src/domain/Identity.ts"
+import { SessionId } from "../../src/domain/Ids.ts"
+import { ApiTest, as, fromAfar, register, send } from "../layers/ApiTest.ts"
+import { awaitToken, mailsTo, subjects } from "../layers/Mailbox.ts"
+import { Cast, type Contracts } from "./RouteContract.ts"
+import { wrongPage } from "./WalletContracts.ts"
+
+const newPassword = "another long enough passphrase"
+const redacted = Schema.decodeSync(NewPassword)
+const session = ["id", "createdAt", "lastUsedAt", "expiresAt", "userAgent", "address", "current"]
+
+/** A member who has asked for a new password, and what the mail had. */
+const forgetful = Effect.gen(function*() {
+  const member = yield* register()
+  yield* send({
+    method: "POST",
+    path: "/api/auth/password/forgot",
+    body: { email: member.email },
+    headers: fromAfar()
+  })
+  return { member, token: yield* awaitToken(member.email, subjects.reset) }
+})
+
+const unconfirmed = Effect.gen(function*() {
+  const member = yield* register()
+  return { member, token: yield* awaitToken(member.email, subjects.verify) }
+})
+
+export const accountContracts: Contracts = {
+  "GET /api/auth/sessions": {
+    status: 200,
+    signedIn: true,
+    keyed: false,
+    shape: { "": ["items", "nextCursor"], "items.0": session },
+    attempt: Effect.map(Cast, ({ alice: { token } }) => ({ path: "/api/auth/sessions", token })),
+    typed: Effect.gen(function*() {
+      const { client } = yield* ApiTest
+      const member = yield* register()
+      const login = { email: Email.make(member.email), password: Redacted.make(member.password) }
+      yield* client.identity.login({ payload: login })
+      const { items } = yield* client.account.sessions({ query: {} }).pipe(as(member))
+      assert.deepStrictEqual(items.map(({ current }) => current), [false, true])
+      const first = yield* client.account.sessions({ query: { limit: 1 } }).pipe(as(member))
+      const rest = yield* client.account.sessions({ query: { cursor: first.nextCursor ?? "" } }).pipe(as(member))
+      assert.deepStrictEqual([...first.items, ...rest.items].map(({ id }) => id), items.map(({ id }) => id))
+    }),
+    wrongQuery: wrongPage
+  },
+  "DELETE /api/auth/sessions/:id": {
+    status: 204,
+    signedIn: true,
+    keyed: false,
+    owned: true,
+    shape: {},
+    attempt: Effect.gen(function*() {
+      const { client } = yield* ApiTest
+      const member = yield* register()
+      const { items } = yield* client.account.sessions({ query: {} }).pipe(as(member))
+      return { path: `/api/auth/sessions/${items[0]?.id}`, token: member.token }
+    }),
+    typed: Effect.gen(function*() {
+      const { client } = yield* ApiTest
+      const member = yield* register()
+      const { items: [one] } = yield* client.account.sessions({ query: {} }).pipe(as(member))
+      const id = SessionId.make(one?.id ?? "")
+      yield* client.account.revokeSession({ params: { id } }).pipe(as(member))
+      assert.strictEqual((yield* Effect.flip(client.account.me().pipe(as(member))))._tag, "Unauthorized")
+      const refresh = { payload: { refreshToken: Redacted.make(member.refreshToken) } }
+      assert.strictEqual((yield* Effect.flip(client.identity.refresh(refresh)))._tag, "InvalidRefreshToken")
+    })
+  },
+  "POST /api/auth/password/change": {
+    status: 204,
+    signedIn: true,
+    keyed: false,
+    shape: {},
+    attempt: Effect.map(register(), ({ password, token }) => ({
+      path: "/api/auth/password/change",
+      token,
+      body: { currentPassword: password, newPassword }
+    })),
+    typed: Effect.gen(function*() {
+      const { client } = yield* ApiTest
+      const member = yield* register()
+      const change = (currentPassword: string) =>
+        client.account.changePassword({
+          payload: { currentPassword: Redacted.make(currentPassword), newPassword: redacted(newPassword) }
+        }).pipe(as(member))
+      assert.strictEqual((yield* Effect.flip(change("not the right passphrase")))._tag, "InvalidCredentials")
+      yield* change(member.password)
+      const login = { email: Email.make(member.email), password: Redacted.make(newPassword) }
+      yield* client.identity.login({ payload: login })
+    }),
+    wrong: [
+      [{ newPassword: "too short" }, "/body/newPassword"],
+      [{ newPassword: "passwordpassword" }, "/body/newPassword"],
+      [{ currentPassword: "" }, "/body/currentPassword"]
+    ]
+  },
+  "POST /api/auth/password/forgot": {
+    status: 202,
+    signedIn: false,
+    keyed: false,
+    shape: {},
+    attempt: Effect.map(Cast, ({ alice: { email } }) => ({
+      path: "/api/auth/password/forgot",
+      body: { email },
+      headers: fromAfar()
+    })),
+    typed: Effect.gen(function*() {
+      const { client } = yield* ApiTest
+      yield* client.identity.forgotPassword({ payload: { email: Email.make(`${randomUUID()}@example.com`) } })
+    }),
+    wrong: [[{ email: "nobody" }, "/body/email"], [{ email: null }, "/body/email"]]
+  },
+  "POST /api/auth/password/reset": {
+    status: 204,
+    signedIn: false,
+    keyed: false,
+    shape: {},
+    attempt: Effect.map(forgetful, ({ token }) => ({
+      path: "/api/auth/password/reset",
+      body: { token, password: newPassword },
+      headers: fromAfar()
+    })),
+    typed: Effect.gen(function*() {
+      const { client } = yield* ApiTest
+      const { member, token } = yield* forgetful
+      const reset = client.identity.resetPassword({
+        payload: { token: Redacted.make(token), password: redacted(newPassword) }
+      })
+      yield* reset
+      assert.strictEqual((yield* Effect.flip(reset))._tag, "InvalidToken")
+      const login = { email: Email.make(member.email), password: Redacted.make(newPassword) }
+      assert.isTrue((yield* client.identity.login({ payload: login })).user.emailVerified)
+    }),
+    wrong: [
+      [{ token: "" }, "/body/token"],
+      [{ token: "x".repeat(129) }, "/body/token"],
+      [{ password: "too short" }, "/body/password"]
+    ]
+  },
+  "POST /api/auth/email/verify": {
+    status: 204,
+    signedIn: false,
+    keyed: false,
+    shape: {},
+    attempt: Effect.map(unconfirmed, ({ token }) => ({
+      path: "/api/auth/email/verify",
+      body: { token },
+      headers: fromAfar()
+    })),
+    typed: Effect.gen(function*() {
+      const { client } = yield* ApiTest
+      const { member, token } = yield* unconfirmed
+      assert.isFalse((yield* client.account.me().pipe(as(member))).emailVerified)
+      const verify = client.identity.verifyEmail({ payload: { token: Redacted.make(token) } })
+      yield* verify
+      assert.isTrue((yield* client.account.me().pipe(as(member))).emailVerified)
+      assert.strictEqual((yield* Effect.flip(verify))._tag, "InvalidToken")
+    }),
+    wrong: [[{ token: 1 }, "/body/token"], [{ token: "" }, "/body/token"]]
+  },
+  "POST /api/auth/email/resend": {
+    status: 202,
+    signedIn: true,
+    keyed: false,
+    shape: {},
+    attempt: Effect.map(register(), ({ token }) => ({ path: "/api/auth/email/resend", token, headers: fromAfar() })),
+    typed: Effect.gen(function*() {
+      const { client } = yield* ApiTest
+      const { member } = yield* unconfirmed
+      yield* client.account.resendVerification().pipe(as(member))
+      yield* awaitToken(member.email, subjects.verify, 2)
+      assert.lengthOf(yield* mailsTo(member.email, subjects.verify), 2)
+    })
+  }
+}
