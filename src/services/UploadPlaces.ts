@@ -16,6 +16,9 @@ export interface Pace {
   readonly bytes: number
 }
 
+/** Lets a newcomer end this work. */
+export type Yielding = <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E | Unavailable, R>
+
 const repeated = new Unavailable({ detail: "The video is being sent already. Try again.", retry_after: 5 })
 const busy = new Unavailable({ detail: `${mostAtOnce} uploads are under way. Try again.`, retry_after: 5 })
 const superseded = new Unavailable({ detail: "A newer request goes on with this upload.", retry_after: 1 })
@@ -70,13 +73,18 @@ export const makeUploadPlaces = Effect.fnUntraced(function*(pace: Pace) {
   )
 
   /**
-   * The right to an unfinished upload, for one request at a time. The newest has it: a sender that comes back does not wait
-   * until the server, too, has noticed that its old connection is dead.
+   * The right to an unfinished upload, for one request at a time. The newest may end the body of the one before it: a sender
+   * that comes back does not wait until the server, too, has noticed that its old connection is dead. What is not receiving
+   * a body is short and is waited for.
    */
-  const alone = <A, E, R>(videoId: VideoId, work: Effect.Effect<A, E, R>): Effect.Effect<A, E | Unavailable, R> =>
+  const alone = <A, E, R>(
+    videoId: VideoId,
+    work: (yielding: Yielding) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E | Unavailable, R> =>
     Effect.acquireUseRelease(
       Effect.interruptible(begin(videoId)),
-      ({ stop }) => Effect.raceFirst(work, Effect.andThen(Deferred.await(stop), Effect.fail(superseded))),
+      ({ stop }) =>
+        work((body) => Effect.raceFirst(body, Effect.andThen(Deferred.await(stop), Effect.fail(superseded)))),
       ({ ended }) =>
         Effect.suspend(() => {
           writers.delete(videoId)

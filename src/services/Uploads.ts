@@ -16,7 +16,7 @@ import {
 import type { UploadedVideo } from "../domain/Video.ts"
 import { withDatabase } from "./Database.ts"
 import { type Received, Spool } from "./Spool.ts"
-import { makeUploadPlaces, type Pace } from "./UploadPlaces.ts"
+import { makeUploadPlaces, type Pace, type Yielding } from "./UploadPlaces.ts"
 import { type UploadRow, UploadStore } from "./UploadStore.ts"
 import { sweepSpool } from "./UploadSweep.ts"
 import { type UploadGrant, UploadUrls } from "./UploadUrls.ts"
@@ -164,21 +164,20 @@ export class Uploads extends Context.Service<Uploads, {
             return at(grant, offset)
           })
           yield* opened(grant, true)
-          return yield* places.alone(videoId, look)
+          return yield* places.alone(videoId, () => look)
         })
 
         const append = Effect.fn("Uploads.append")(function*<E>(request: NextBytes<E>) {
           const { body, bytes, checksum, offset: from, videoId } = request
-          const write = Effect.gen(function*() {
+          const write = Effect.fnUntraced(function*(yielding: Yielding) {
             const upload = yield* opened(request, true)
             const present = Option.isSome(upload.sha256) ? bytes : yield* spool.offset(videoId)
             if (present !== from) {
               return yield* new UploadOffsetMismatch({ detail: `It goes on at ${present}.`, upload_offset: present })
             }
             if (Option.isSome(upload.sha256)) return at(request, bytes)
-            const offset = yield* places.paced(
-              body,
-              (paced) => spool.append({ videoId, from, body: paced, limitBytes: bytes, checksum })
+            const offset = yield* yielding(
+              places.paced(body, (paced) => spool.append({ videoId, from, body: paced, limitBytes: bytes, checksum }))
             )
             yield* finishIfWhole(upload, offset)
             return at(request, offset)
@@ -193,7 +192,7 @@ export class Uploads extends Context.Service<Uploads, {
           if (Option.isSome(upload.sha256)) return yield* new UploadComplete({})
           yield* places.alone(
             videoId,
-            Effect.andThen(withDatabase(store.cancel(videoId)), spool.discard(videoId))
+            () => Effect.andThen(withDatabase(store.cancel(videoId)), spool.discard(videoId))
           )
         })
 
