@@ -89,7 +89,7 @@ export const serve = async (
 }
 
 /** One secret for every API of a run: the roles of its databases are the same. */
-const rolesSecret = randomBytes(32).toString("base64url")
+export const rolesSecret = randomBytes(32).toString("base64url")
 
 const runMain = (args: ReadonlyArray<string>, environment: Readonly<Record<string, string>>) =>
   new Promise<void>((settle, fail) => {
