@@ -138,6 +138,20 @@ export class ProviderNotConfigured extends Problem<ProviderNotConfigured>()("Pro
   title: "This deployment does not take payments through that provider"
 }, { code: Schema.tag("ProviderNotConfigured"), allowed: Schema.Array(Provider) }) {}
 
+/** The provider takes the currency, but not this amount of it. */
+export class AmountNotAccepted extends Problem<AmountNotAccepted>()("AmountNotAccepted", {
+  type: "/problems/amount-not-accepted",
+  status: 400,
+  title: "The payment provider does not take that amount"
+}, {
+  code: Schema.tag("AmountNotAccepted"),
+  provider: Provider,
+  currency: Currency,
+  minimum: SignedAmount,
+  maximum: SignedAmount,
+  multiple_of: SignedAmount
+}) {}
+
 /** The provider did not answer in time or could not. The charge may exist there; repeating finds it. */
 export class ProviderUnavailable extends Problem<ProviderUnavailable>()("ProviderUnavailable", {
   type: "/problems/provider-unavailable",
@@ -150,3 +164,9 @@ export class WebhookForged extends Problem<WebhookForged>()("WebhookForged", {
   status: 400,
   title: "The event is not signed by the provider, or was signed too long ago"
 }, { code: Schema.tag("WebhookForged") }) {}
+
+export class WebhookOtherMode extends Problem<WebhookOtherMode>()("WebhookOtherMode", {
+  type: "/problems/webhook-other-mode",
+  status: 400,
+  title: "The event is of the provider's other mode, live or test"
+}, { code: Schema.tag("WebhookOtherMode") }) {}

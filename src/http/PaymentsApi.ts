@@ -4,26 +4,36 @@ import { PaymentId } from "../domain/Ids.ts"
 import { UnsupportedCurrency } from "../domain/Money.ts"
 import { pageOf, pageQuery } from "../domain/Page.ts"
 import {
+  AmountNotAccepted,
   ChargeRequest,
   PaymentView,
   type Provider,
   ProviderNotConfigured,
   ProviderUnavailable,
   ReturnUrlNotAllowed,
-  WebhookForged
+  WebhookForged,
+  WebhookOtherMode
 } from "../domain/Payments.ts"
 import { InvalidRequest, NotFound, TooManyRequests, Unavailable } from "../domain/Problem.ts"
 import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
 import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
 import { RateLimit } from "./middleware/RateLimit.ts"
+import { AccessPolicy } from "./middleware/RoleRequired.ts"
 
 const params = { id: PaymentId }
 
 const charge = HttpApiEndpoint.post("charge", "/api/payment/charge", {
   payload: ChargeRequest,
   success: PaymentView.pipe(HttpApiSchema.status(201)),
-  error: [UnsupportedCurrency, ReturnUrlNotAllowed, ProviderNotConfigured, ProviderUnavailable, Unavailable]
+  error: [
+    UnsupportedCurrency,
+    AmountNotAccepted,
+    ReturnUrlNotAllowed,
+    ProviderNotConfigured,
+    ProviderUnavailable,
+    Unavailable
+  ]
 })
   .annotate(KeptBy, "payments")
   .annotate(AdmissionClass, "payments")
@@ -49,6 +59,7 @@ const confirm = HttpApiEndpoint.post("confirm", "/api/payment/:id/confirm", {
 
 export class PaymentsApi extends HttpApiGroup.make("payments")
   .add(charge, list, find, confirm)
+  .annotateEndpoints(AccessPolicy, "signedIn")
   .middleware(Admission)
   .middleware(RateLimit)
   .middleware(Authorization)
@@ -59,7 +70,7 @@ const webhook = <P extends Provider>(provider: P) =>
   HttpApiEndpoint.post(provider, `/api/webhooks/${provider}`, {
     payload: Schema.Uint8Array.pipe(HttpApiSchema.asUint8Array({ contentType: "application/json" })),
     success: Schema.Struct({ received: Schema.Literal(true) }),
-    error: [WebhookForged, InvalidRequest, NotFound, TooManyRequests, Unavailable]
+    error: [WebhookForged, WebhookOtherMode, InvalidRequest, NotFound, TooManyRequests, Unavailable]
   }).annotate(AdmissionClass, "payments")
 
 /** Signed events in. No token: the signature is the proof, and nothing is parsed before it is verified. */
@@ -67,4 +78,5 @@ export class WebhooksApi extends HttpApiGroup.make("webhooks")
   .add(webhook("stripe"), webhook("paystack"), webhook("sandbox"))
   .middleware(Admission)
   .annotateMerge(OpenApi.annotations({ description: "Events of payment providers, signed by them" }))
+  .annotateEndpoints(AccessPolicy, "anyone")
 {}

@@ -1,15 +1,15 @@
-import { Context, Duration, Effect, type Option, Random, Schedule, Schema } from "effect"
+import { Context, type DateTime, Effect, type Option, Schema } from "effect"
 import { Mac } from "effect/crypto"
 import type { Headers } from "effect/http"
-import type { PaymentId } from "../domain/Ids.ts"
+import type { PaymentId, PayoutId, RefundId } from "../domain/Ids.ts"
 import type { Amount, Currency } from "../domain/Money.ts"
 import {
   type ChargeReport,
   type NextAction,
-  type PaymentStatus,
   Provider,
-  ProviderUnavailable,
-  WebhookForged
+  type ProviderUnavailable,
+  WebhookForged,
+  type WebhookOtherMode
 } from "../domain/Payments.ts"
 import type { InvalidRequest } from "../domain/Problem.ts"
 
@@ -20,13 +20,25 @@ export class ProviderRefused extends Schema.TaggedError<ProviderRefused>()("Prov
   detail: Schema.String
 }) {}
 
-export type ProviderError = ProviderUnavailable | ProviderRefused
+/** The provider answered, but not with what was asked for. Nothing follows from it: whoever meets one flags and asks again. */
+export class ProviderNonsense extends Schema.TaggedError<ProviderNonsense>()("ProviderNonsense", {
+  provider: Provider,
+  detail: Schema.String
+}) {}
+
+/** Only the first may pass by itself and is tried again. */
+export type ProviderError = ProviderUnavailable | ProviderRefused | ProviderNonsense
 
 /** What an event says. It is a reason to ask the provider, never the answer. */
 export interface EventFacts {
   /** Unique at the provider for good: what duplicates are told by. */
   readonly eventId: string
   readonly type: string
+  readonly about: "charge" | "refund" | "payout" | "dispute" | "other"
+  /** What to ask the provider for: the reference of the charge, refund, payout or dispute. */
+  readonly reference: Option.Option<string>
+  /** Our id of a refund or payout, as the provider echoes it. */
+  readonly operationId: Option.Option<string>
   /** Our id of the payment, as the provider echoes it. */
   readonly paymentId: Option.Option<PaymentId>
 }
@@ -65,7 +77,7 @@ export class VerifiedEvent {
   /** Verifies in constant time before `decode` may look at the body. */
   static readonly authenticate = Effect.fnUntraced(function*(
     proof: SignatureProof,
-    decode: (body: string) => Effect.Effect<EventFacts, InvalidRequest>
+    decode: (body: string) => Effect.Effect<EventFacts, InvalidRequest | WebhookOtherMode>
   ) {
     const mac = yield* Mac.Mac
     for (const tag of proof.tags) {
@@ -77,57 +89,126 @@ export class VerifiedEvent {
   })
 }
 
-/** One payment provider. Amounts cross this port in the ledger's minor units; exponents are the adapter's business. */
+/** A charge as the provider holds it. */
+export interface ProviderCharge extends ChargeReport {
+  readonly reference: string
+  /** Ours, as the provider echoes it. None on charges that somebody else made there. */
+  readonly paymentId: Option.Option<PaymentId>
+  readonly nextAction: Option.Option<NextAction>
+  /** What the provider keeps for itself, once it says so in the charge's own currency. */
+  readonly fee: Option.Option<bigint>
+}
+
+/** A refund or payout as the provider holds it. */
+export interface ProviderMovement<Status extends string> {
+  readonly reference: string
+  /** Ours, as the provider echoes it. */
+  readonly operationId: Option.Option<string>
+  readonly status: Status
+  readonly amount: bigint
+  readonly currency: string
+  readonly failureReason: Option.Option<string>
+}
+
+export interface ProviderRefund extends ProviderMovement<"pending" | "succeeded" | "failed"> {
+  readonly chargeReference: Option.Option<string>
+}
+
+/** `requires_action`: a person must release it at the provider, by a one-time password or by hand. `failed`: the money is ours. */
+export type ProviderPayout = ProviderMovement<"requires_action" | "processing" | "paid" | "failed">
+
+export interface ProviderDispute {
+  readonly reference: string
+  readonly paymentId: Option.Option<PaymentId>
+  readonly status: "open" | "won" | "lost"
+  readonly amount: bigint
+  readonly currency: string
+}
+
+/** Where a payout goes. Kept encrypted elsewhere; here it is on its way to the provider and must not be logged. */
+export type PayoutDestination =
+  | {
+    readonly type: "bank"
+    readonly country: string
+    readonly bankCode: string
+    readonly accountNumber: string
+    readonly accountName: string
+  }
+  | { readonly type: "mobile_money"; readonly country: string; readonly network: string; readonly phone: string }
+
+/** What a provider takes in a currency, in the ledger's minor units: from, to, and in multiples of `step`. */
+export interface Bounds {
+  readonly min: bigint
+  readonly max: bigint
+  readonly step: bigint
+}
+
+export interface Listing<A> {
+  readonly items: ReadonlyArray<A>
+  /** Hand it back for the next page; none on the last. */
+  readonly next: Option.Option<string>
+}
+
+interface Since {
+  readonly since: DateTime.Utc
+  readonly cursor: Option.Option<string>
+}
+
+/**
+ * One payment provider. Amounts cross this port in the ledger's minor units; exponents and limits are the adapter's
+ * business. What creates is keyed by our own id: calling again, also after a crash, finds what the first call made.
+ */
 export interface Gateway {
   readonly provider: Provider
   /** True when it moves real money. */
   readonly livemode: boolean
-  /** Under a key made of the payment's id: calling again, also after a crash, answers the same charge. */
+  /** Whether a charge needs the payer's e-mail address. */
+  readonly needsEmail: boolean
+  /** None: the provider does not take the currency for that. Decided without asking it. */
+  bounds(movement: "charge" | "payout", currency: Currency): Option.Option<Bounds>
   createCharge(charge: {
     readonly paymentId: PaymentId
     readonly amount: Amount
     readonly currency: Currency
     readonly returnUrl: Option.Option<string>
     readonly email: Option.Option<string>
-  }): Effect.Effect<{
-    readonly providerReference: string
-    readonly nextAction: Option.Option<NextAction>
-    readonly status: PaymentStatus
-  }, ProviderError>
-  retrieveCharge(providerReference: string): Effect.Effect<ChargeReport, ProviderError>
+  }): Effect.Effect<ProviderCharge, ProviderError>
+  retrieveCharge(reference: string): Effect.Effect<ProviderCharge, ProviderError>
+  /** Answers the charge as it stands then: one that was paid in the meantime stays paid. */
+  cancelCharge(reference: string): Effect.Effect<ProviderCharge, ProviderError>
+  createRefund(refund: {
+    readonly refundId: RefundId
+    readonly chargeReference: string
+    readonly amount: Amount
+    readonly currency: Currency
+  }): Effect.Effect<ProviderRefund, ProviderError>
+  retrieveRefund(reference: string): Effect.Effect<ProviderRefund, ProviderError>
+  /** Makes the destination known to the provider and answers its name for it there. */
+  createRecipient(recipient: {
+    readonly payoutId: PayoutId
+    readonly destination: PayoutDestination
+    readonly currency: Currency
+  }): Effect.Effect<string, ProviderError>
+  createPayout(payout: {
+    readonly payoutId: PayoutId
+    readonly recipient: string
+    readonly amount: Amount
+    readonly currency: Currency
+  }): Effect.Effect<ProviderPayout, ProviderError>
+  retrievePayout(reference: string): Effect.Effect<ProviderPayout, ProviderError>
+  retrieveDispute(reference: string): Effect.Effect<ProviderDispute, ProviderError>
+  /** What the provider has made since then, for reconciliation; the order is the provider's. */
+  listCharges(page: Since): Effect.Effect<Listing<ProviderCharge>, ProviderError>
+  listRefunds(page: Since): Effect.Effect<Listing<ProviderRefund>, ProviderError>
+  listPayouts(page: Since): Effect.Effect<Listing<ProviderPayout>, ProviderError>
   verifyWebhook(
     rawBody: Uint8Array,
     headers: Headers.Headers
-  ): Effect.Effect<VerifiedEvent, WebhookForged | InvalidRequest>
+  ): Effect.Effect<VerifiedEvent, WebhookForged | WebhookOtherMode | InvalidRequest>
 }
 
-/** The providers that this deployment is configured for. The first is what a charge that names none goes to. */
+/** The providers that this deployment is configured for. The first that takes the currency gets a charge that names none. */
 export class Gateways extends Context.Service<Gateways, {
   readonly configured: ReadonlyArray<Provider>
   find(provider: Provider): Option.Option<Gateway>
 }>()("midnight/services/payments/Gateways") {}
-
-// Full jitter: anywhere between 100 ms and the exponential step, so that callers that failed together do not return together.
-const fullJitter = Schedule.exponential("400 millis").pipe(
-  Schedule.modifyDelay(({ duration }) =>
-    Random.nextIntBetween(100, Math.min(5_000, Math.max(200, Duration.toMillis(duration))))
-  ),
-  Schedule.upTo({ times: 2 })
-)
-
-/**
- * The limits of every call to a provider (docs/security.md): three attempts at most, ten seconds in all. Only what may pass is
- * tried again; a hanging provider costs its caller the ten seconds, not thirty.
- */
-export const callProvider =
-  (provider: Provider) => <A, R>(call: Effect.Effect<A, ProviderError, R>): Effect.Effect<A, ProviderError, R> =>
-    call.pipe(
-      Effect.retry({ schedule: fullJitter, while: (error) => error._tag === "ProviderUnavailable" }),
-      Effect.timeoutOrElse({
-        duration: "10 seconds",
-        orElse: () =>
-          Effect.fail(
-            new ProviderUnavailable({ provider, retry_after: 5, detail: "The provider did not answer within 10 s." })
-          )
-      })
-    )

@@ -6,10 +6,10 @@ import { type Currency, UnsupportedCurrency } from "../domain/Money.ts"
 import { MoneyRequest } from "../domain/MoneyRequest.ts"
 import { cursorOf, cut } from "../domain/Page.ts"
 import {
+  AmountNotAccepted,
   type ChargeRequest,
   isReturnUrlAllowed,
   type PaymentView,
-  type Provider,
   ProviderNotConfigured,
   type ProviderUnavailable,
   ReturnUrlNotAllowed,
@@ -19,7 +19,7 @@ import { CurrentUser } from "../domain/Principal.ts"
 import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
 import { currentOrigin, PaymentCommands } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
-import { Gateways, type VerifiedEvent } from "./Gateway.ts"
+import { type Gateway, Gateways, type VerifiedEvent } from "./Gateway.ts"
 import { type Intent, PaymentStore } from "./PaymentStore.ts"
 import { createdCause, Settlement } from "./Settlement.ts"
 
@@ -29,7 +29,7 @@ export class PaymentSettings extends Context.Service<PaymentSettings, {
   readonly returnUrlOrigins: ReadonlyArray<string>
 }>()("midnight/services/payments/PaymentSettings") {}
 
-type RefusedInput = UnsupportedCurrency | ReturnUrlNotAllowed | ProviderNotConfigured
+type RefusedInput = UnsupportedCurrency | AmountNotAccepted | ReturnUrlNotAllowed | ProviderNotConfigured
 
 // Ids are ordered by time, so a page can begin after one, whatever has been added since.
 const position = cursorOf(PaymentId)
@@ -157,13 +157,43 @@ const accept = Effect.fnUntraced(function*(
         : `Allowed origins: ${returnUrlOrigins.join(", ")}.`
     })
   }
-  const wanted: Provider | undefined = request.provider ?? gateways.configured[0]
-  const gateway = wanted === undefined ? Option.none() : gateways.find(wanted)
-  if (Option.isSome(gateway)) return gateway.value
-  return yield* new ProviderNotConfigured({
-    allowed: gateways.configured,
-    detail: gateways.configured.length === 0
-      ? "No payment provider is configured."
-      : `Configured: ${gateways.configured.join(", ")}.`
+  const candidates = request.provider === undefined ? gateways.configured : [request.provider]
+  const found = candidates.flatMap((provider) => Option.toArray(gateways.find(provider)))
+  if (found.length === 0) {
+    return yield* new ProviderNotConfigured({
+      allowed: gateways.configured,
+      detail: gateways.configured.length === 0
+        ? "No payment provider is configured."
+        : `Configured: ${gateways.configured.join(", ")}.`
+    })
+  }
+  return yield* takerOf(request, found, currencies)
+})
+
+/** The first of these providers that takes the currency, if it takes the amount too. */
+const takerOf = Effect.fnUntraced(function*(
+  { amount, currency }: ChargeRequest,
+  candidates: ReadonlyArray<Gateway>,
+  currencies: ReadonlyArray<Currency>
+) {
+  for (const gateway of candidates) {
+    const bounds = gateway.bounds("charge", currency)
+    if (Option.isNone(bounds)) continue
+    const { max, min, step } = bounds.value
+    if (amount >= min && amount <= max && amount % step === 0n) return gateway
+    return yield* new AmountNotAccepted({
+      provider: gateway.provider,
+      currency,
+      minimum: min,
+      maximum: max,
+      multiple_of: step,
+      detail: `Through ${gateway.provider} a charge in ${currency} is from ${min} to ${max}, in steps of ${step}.`
+    })
+  }
+  const taken = (one: Currency) => candidates.some((gateway) => Option.isSome(gateway.bounds("charge", one)))
+  return yield* new UnsupportedCurrency({
+    currency,
+    allowed: currencies.filter(taken),
+    detail: `${candidates.map(({ provider }) => provider).join(" and ")} cannot take ${currency}.`
   })
 })

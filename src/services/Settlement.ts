@@ -4,9 +4,10 @@ import type { Unavailable } from "../domain/Problem.ts"
 import { between, clearingOf, walletOf } from "../domain/Wallet.ts"
 import type { PaymentCommand } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
-import { type Gateway, Gateways, type ProviderRefused } from "./Gateway.ts"
+import { type Gateway, Gateways, type ProviderNonsense, type ProviderRefused } from "./Gateway.ts"
 import { Ledger } from "./Ledger.ts"
 import { PaymentStore } from "./PaymentStore.ts"
+import { Users } from "./Users.ts"
 
 type NotNow = ProviderUnavailable | Unavailable
 
@@ -42,10 +43,13 @@ export class Settlement extends Context.Service<Settlement, {
       const store = yield* PaymentStore
       const gateways = yield* Gateways
       const ledger = yield* Ledger
+      const users = yield* Users
 
       const open = Effect.fn("Settlement.open")(function*(payment: Payment) {
         if (Option.isSome(payment.providerReference) || payment.status !== "processing") return payment
-        const answer = yield* createCharge(yield* gatewayOf(gateways, payment), payment)
+        const gateway = yield* gatewayOf(gateways, payment)
+        const email = gateway.needsEmail ? yield* users.emailOf(payment.userId) : Option.none()
+        const answer = yield* createCharge(gateway, payment, email)
         return yield* withDatabase(store.answer({ id: payment.id, ...answer }))
       })
 
@@ -90,10 +94,8 @@ export class Settlement extends Context.Service<Settlement, {
         const current = yield* open(payment)
         if (Option.isNone(current.providerReference)) return current
         const gateway = yield* gatewayOf(gateways, current)
-        const report = yield* Effect.catchTag(
-          gateway.retrieveCharge(current.providerReference.value),
-          "ProviderRefused",
-          lost(current)
+        const report = yield* gateway.retrieveCharge(current.providerReference.value).pipe(
+          Effect.catchTags({ ProviderRefused: lost(current), ProviderNonsense: nonsense(current) })
         )
         return yield* carryOut(current, report)
       })
@@ -129,20 +131,21 @@ const gatewayOf = (
     onSome: Effect.succeed
   })
 
-const createCharge = (gateway: Gateway, payment: Payment) =>
+const createCharge = (gateway: Gateway, payment: Payment, email: Option.Option<string>) =>
   gateway.createCharge({
     paymentId: payment.id,
     amount: payment.amount,
     currency: payment.currency,
     returnUrl: payment.returnUrl,
-    email: Option.none()
+    email
   }).pipe(
-    Effect.map(({ nextAction, providerReference, status }) => ({
-      providerReference: Option.some(providerReference),
+    Effect.map(({ nextAction, reference, status }) => ({
+      providerReference: Option.some(reference),
       nextAction,
       // What is paid already is credited by asking for the charge, in one place only.
       status: status === "succeeded" ? "processing" as const : status
     })),
+    Effect.catchTag("ProviderNonsense", nonsense(payment)),
     Effect.catchTag("ProviderRefused", (refusal) =>
       Effect.as(
         Effect.logWarning("The provider refused a charge", { payment_id: payment.id, code: refusal.code }),
@@ -155,4 +158,11 @@ const lost = ({ id, provider }: Payment) => (refusal: ProviderRefused) =>
   Effect.andThen(
     Effect.logError("The provider does not know a charge that it made", { payment_id: id, code: refusal.code }),
     Effect.fail(new ProviderUnavailable({ provider, retry_after: 60, detail: "The provider cannot find the charge." }))
+  )
+
+/** An answer that makes no sense decides nothing either; a person may have to look at it. */
+const nonsense = ({ id, provider }: Payment) => (error: ProviderNonsense) =>
+  Effect.andThen(
+    Effect.logError("The provider's answer makes no sense", { payment_id: id, reason: error.detail }),
+    Effect.fail(new ProviderUnavailable({ provider, retry_after: 60, detail: "The provider's answer makes no sense." }))
   )

@@ -35,7 +35,7 @@ const config = Layer.unwrap(Effect.map(Sandbox, ({ base }) =>
 
 const Money = PaymentsLive.pipe(
   Layer.provideMerge(WalletLive),
-  Layer.provide([Health.layer, Layer.mock(Users, {})]),
+  Layer.provide([Health.layer, Layer.mock(Users, { emailOf: () => Effect.succeedSome("payer@example.com") })]),
   Layer.provide(config)
 )
 

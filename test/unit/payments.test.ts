@@ -1,6 +1,6 @@
 import { NodeCrypto } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Duration, Effect, Fiber, Option, Redacted } from "effect"
+import { DateTime, Effect, Option, Redacted } from "effect"
 import { Mac } from "effect/crypto"
 import { TestClock } from "effect/testing"
 import { type Arbitrary, array, assert as check, boolean, constantFrom, property, record } from "fast-check"
@@ -12,13 +12,12 @@ import {
   type Decision,
   isReturnUrlAllowed,
   type Payment,
-  PaymentStatus,
-  ProviderUnavailable
+  PaymentStatus
 } from "../../src/domain/Payments.ts"
 import { formatAmount } from "../../src/layers/sandbox/CheckoutPage.ts"
 import { sign } from "../../src/layers/sandbox/Webhooks.ts"
 import { readTimestamped } from "../../src/layers/TimestampedSignature.ts"
-import { callProvider, ProviderRefused, VerifiedEvent } from "../../src/services/Gateway.ts"
+import { VerifiedEvent } from "../../src/services/Gateway.ts"
 
 const asked: Payment = {
   id: PaymentId.make("0198c0de-0000-7000-8000-000000000001"),
@@ -133,8 +132,9 @@ const verify = Effect.fnUntraced(function*(header: string | undefined, body: str
   const encoder = new TextEncoder()
   const key = yield* Effect.orDie(Mac.key(Mac.hmacSha256, encoder.encode(secret)))
   const proof = yield* readTimestamped({ provider: "sandbox", key, header, rawBody: encoder.encode(body) })
-  const facts = { eventId: "evt_test_webhook", type: "test", paymentId: Option.none() }
-  return yield* VerifiedEvent.authenticate(proof, () => Effect.succeed(facts))
+  const none = Option.none()
+  const facts = { eventId: "evt_test_webhook", type: "test", reference: none, operationId: none, paymentId: none }
+  return yield* VerifiedEvent.authenticate(proof, () => Effect.succeed({ ...facts, about: "other" as const }))
 }, Effect.provide(NodeCrypto.layerMac))
 
 describe("a timestamped signature", () => {
@@ -185,39 +185,6 @@ describe("a timestamped signature", () => {
     const header = sign(Redacted.make("whsec_test_secret"), 1_700_000_000, body)
     assert.strictEqual(header, `t=1700000000,v1=${digest}`)
   })
-})
-
-describe("a call to a provider", () => {
-  const away = new ProviderUnavailable({ provider: "sandbox", retry_after: 1 })
-  const counted = <E>(error: E) => {
-    const calls = { count: 0 }
-    return { calls, effect: Effect.suspend(() => Effect.andThen(Effect.sync(() => calls.count++), Effect.fail(error))) }
-  }
-
-  it.effect("is tried three times, 100 ms to 5 s apart, when the provider is away", () =>
-    Effect.gen(function*() {
-      const { calls, effect } = counted(away)
-      const fiber = yield* Effect.forkChild(Effect.flip(callProvider("sandbox")(effect)))
-      yield* TestClock.adjust(Duration.millis(99))
-      assert.strictEqual(calls.count, 1)
-      yield* TestClock.adjust(Duration.seconds(9))
-      assert.strictEqual((yield* Fiber.join(fiber))._tag, "ProviderUnavailable")
-      assert.strictEqual(calls.count, 3)
-    }))
-
-  it.effect("is not repeated when the provider refuses", () =>
-    Effect.gen(function*() {
-      const { calls, effect } = counted(new ProviderRefused({ provider: "sandbox", code: "no", detail: "no" }))
-      assert.strictEqual((yield* Effect.flip(callProvider("sandbox")(effect)))._tag, "ProviderRefused")
-      assert.strictEqual(calls.count, 1)
-    }))
-
-  it.effect("ends after ten seconds when the provider hangs", () =>
-    Effect.gen(function*() {
-      const fiber = yield* Effect.forkChild(Effect.flip(callProvider("sandbox")(Effect.never)))
-      yield* TestClock.adjust(Duration.seconds(10))
-      assert.strictEqual((yield* Fiber.join(fiber))._tag, "ProviderUnavailable")
-    }))
 })
 
 describe("the amount on the checkout page", () => {

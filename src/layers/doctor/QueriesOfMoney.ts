@@ -131,7 +131,16 @@ const event = Effect.gen(function*() {
   const signed = new TextEncoder().encode("doctor")
   const key = yield* Mac.key(Mac.hmacSha256, new Uint8Array(32).fill(1))
   const proof = { provider: "sandbox", key, signed, tags: [yield* mac.sign(key, signed)], body: "{}" } as const
-  const facts = { eventId: `doctor:${fresh(PaymentId)}`, type: "doctor", paymentId: Option.none() }
+  const none = Option.none()
+  const eventId = `doctor:${fresh(PaymentId)}`
+  const facts = {
+    eventId,
+    type: "doctor",
+    about: "other",
+    reference: none,
+    operationId: none,
+    paymentId: none
+  } as const
   return yield* VerifiedEvent.authenticate(proof, () => Effect.succeed(facts))
 }).pipe(Effect.orDie, Effect.provide(NodeCrypto.layerMac))
 

@@ -77,6 +77,11 @@ export class ChargeBook {
     return this.#charges.get(id)
   }
 
+  /** Oldest first. */
+  all(): ReadonlyArray<Charge> {
+    return [...this.#charges.values()]
+  }
+
   undelivered(): ReadonlyArray<Charge> {
     return [...this.#charges.values()].filter((charge) => charge.settledAt !== undefined && !charge.delivered)
   }

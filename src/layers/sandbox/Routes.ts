@@ -3,6 +3,8 @@ import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { createHash, timingSafeEqual } from "node:crypto"
 import { type Charge, type ChargeBook, ChargeInput, Outcome } from "./ChargeBook.ts"
 import { checkoutPage, contentSecurityPolicy, returnLocation, unknownPage } from "./CheckoutPage.ts"
+import type { MovementBook } from "./MovementBook.ts"
+import { movementRoutes } from "./MovementRoutes.ts"
 
 export interface SandboxOptions {
   readonly secretKey: Redacted.Redacted<string>
@@ -23,14 +25,14 @@ const Choice = Schema.Struct({ outcome: Outcome })
 const digest = (text: string) => createHash("sha256").update(text).digest()
 
 /** Every route of the sandbox provider: its API behind the secret key, and the checkout for whoever has the link. */
-export const routes = (book: ChargeBook, options: SandboxOptions) => {
+export const routes = (book: ChargeBook, movements: MovementBook, options: SandboxOptions) => {
   const expected = digest(`Bearer ${Redacted.value(options.secretKey)}`)
   const isSigned = (request: HttpServerRequest.HttpServerRequest) =>
     timingSafeEqual(digest(request.headers["authorization"] ?? ""), expected)
 
-  const json = (charge: Charge, request: HttpServerRequest.HttpServerRequest, status = 200) => {
+  const present = (charge: Charge, request: HttpServerRequest.HttpServerRequest) => {
     const base = options.publicUrl ?? `http://${request.headers["host"] ?? "127.0.0.1"}`
-    return HttpServerResponse.jsonUnsafe({
+    return {
       id: charge.id,
       status: charge.status,
       amount: Number(charge.amount),
@@ -39,8 +41,10 @@ export const routes = (book: ChargeBook, options: SandboxOptions) => {
       livemode: false,
       createdAt: charge.createdAt,
       checkoutUrl: `${base}/checkout/${charge.id}`
-    }, { status })
+    }
   }
+  const json = (charge: Charge, request: HttpServerRequest.HttpServerRequest, status = 200) =>
+    HttpServerResponse.jsonUnsafe(present(charge, request), { status })
 
   const create = Effect.gen(function*() {
     const request = yield* HttpServerRequest.HttpServerRequest
@@ -69,6 +73,17 @@ export const routes = (book: ChargeBook, options: SandboxOptions) => {
     if (!isSigned(request)) return refuse(401, "unauthorized", "The secret key is missing or wrong.")
     const charge = yield* named
     return charge === undefined ? notFound : json(charge, request)
+  })
+
+  const cancel = Effect.gen(function*() {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    if (!isSigned(request)) return refuse(401, "unauthorized", "The secret key is missing or wrong.")
+    const before = yield* named
+    const at = yield* Clock.currentTimeMillis
+    const charge = yield* Effect.promise(() => book.settle(before?.id ?? "", "abandon", at))
+    if (charge === undefined) return notFound
+    if (before?.status === "requires_action") yield* options.announce(charge)
+    return json(charge, request)
   })
 
   const named = Effect.map(HttpRouter.params, ({ id }) => book.find(id ?? ""))
@@ -109,6 +124,8 @@ export const routes = (book: ChargeBook, options: SandboxOptions) => {
   return Layer.mergeAll(
     HttpRouter.add("POST", "/v1/charges", create),
     HttpRouter.add("GET", "/v1/charges/:id", find),
+    HttpRouter.add("POST", "/v1/charges/:id/cancel", cancel),
+    movementRoutes(book, movements, { isSigned, refuse, show: present }),
     HttpRouter.add("GET", "/checkout/:id", show),
     HttpRouter.add("POST", "/checkout/:id", settle)
   )

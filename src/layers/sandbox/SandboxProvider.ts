@@ -2,6 +2,7 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Effect, Layer, type Redacted } from "effect"
 import { join } from "node:path"
 import { ChargeBook } from "./ChargeBook.ts"
+import { MovementBook } from "./MovementBook.ts"
 import { routes } from "./Routes.ts"
 import { makeWebhooks } from "./Webhooks.ts"
 
@@ -22,7 +23,11 @@ export const sandboxProvider = (options: SandboxProviderOptions) =>
         Effect.sync(() => new ChargeBook(join(options.home, "sandbox", "charges.jsonl"))),
         (book) => Effect.promise(() => book.close())
       )
+      const movements = yield* Effect.acquireRelease(
+        Effect.sync(() => new MovementBook(join(options.home, "sandbox", "movements.jsonl"))),
+        (book) => Effect.promise(() => book.close())
+      )
       const announce = yield* makeWebhooks(book, { url: options.webhookUrl, secret: options.webhookSecret })
-      return routes(book, { ...options, announce })
+      return routes(book, movements, { ...options, announce })
     })
   ).pipe(Layer.provide(NodeHttpClient.layerUndici))
