@@ -3,7 +3,8 @@ import { randomUUID } from "node:crypto"
 import { copyFileSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { query } from "../../../bench/database.ts"
-import { call, memberId, type Stage } from "./Stage.ts"
+import { memberId } from "../../../bench/members.ts"
+import { call, type Stage } from "./Stage.ts"
 
 const Ticket = Schema.decodeUnknownSync(Schema.fromJsonString(
   Schema.Struct({ videoId: Schema.String, uploadUrl: Schema.String })

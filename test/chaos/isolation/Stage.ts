@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs"
 import { Agent, request } from "node:http"
 import { join } from "node:path"
 import { type Postgres, query, startPostgres } from "../../../bench/database.ts"
-import { type Keys, makeKeys, memberId } from "../../../bench/members.ts"
+import { type Keys, makeKeys } from "../../../bench/members.ts"
 import { freePort, ourDatabase, rolesSecret } from "../../../bench/sides.ts"
 import { type ProgramName, secretsOf } from "../../../src/layers/embedded/Secrets.ts"
 import { type Server, startServer, stopServers } from "./Servers.ts"
@@ -165,5 +165,3 @@ export const withoutPool = async (stage: Stage): Promise<ReadonlyArray<string>> 
   return ["identity", "wallet", "payments", "rewards", "video_api", "video_worker"]
     .filter((role) => !found.includes(`midnight-${role} as midnight_${role}`))
 }
-
-export { memberId }

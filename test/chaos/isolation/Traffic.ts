@@ -2,8 +2,9 @@ import { Schema } from "effect"
 import { randomUUID } from "node:crypto"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import { query } from "../../../bench/database.ts"
+import { memberId } from "../../../bench/members.ts"
 import { submit } from "./Jobs.ts"
-import { type Answer, call, memberId, type Stage } from "./Stage.ts"
+import { type Answer, call, type Stage } from "./Stage.ts"
 
 /** Payments as a second's worth of users sees them. Times in milliseconds, from when each was due. */
 export interface Payments {

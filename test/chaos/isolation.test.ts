@@ -1,0 +1,46 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { regressions } from "./isolation/Regressions.ts"
+import { faulty, warmUp } from "./isolation/Rounds.ts"
+import { openStage, type Stage, withoutPool } from "./isolation/Stage.ts"
+
+// What of `npm run test:isolation` needs no clock. A test asserts no time, because others may share its machine: a wall that
+// was taken away must show here in names and in errors, and the command itself judges the times.
+
+const few = { seconds: 3, pairs: 1, rate: 10 }
+const folder = mkdtempSync(join(tmpdir(), "midnight-isolation-"))
+const ground: { stage?: Stage } = {}
+const staged = (): Stage => ground.stage ?? assert.fail("the stage is not set")
+
+beforeAll(async () => {
+  ground.stage = await openStage(folder)
+}, 180_000)
+
+afterAll(async () => {
+  await ground.stage?.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+describe("the pools of a running Midnight", () => {
+  it("belong to one bulkhead each, by name and role", async () => {
+    await warmUp(staged(), few, 1)
+    assert.deepStrictEqual(await withoutPool(staged()), [])
+  }, 120_000)
+
+  it("are missed by name when two bulkheads share one, and payments fail once video has its connections", async () => {
+    const stage = staged()
+    const regression = regressions["shared-pool"]
+    if (regression?.fault === undefined) return assert.fail("there is no such regression")
+    await regression.prepare(stage)
+    await stage.useApi(regression.api(stage))
+    await warmUp(stage, few, 1)
+    assert.deepStrictEqual(await withoutPool(stage), ["video_api"])
+    const clip = join(folder, "clip.mp4")
+    writeFileSync(clip, "Nobody gets as far as to look at it.")
+    const none = { upload: "", submission: "", command: "", videoId: "", sha256: "", submissionId: "", clip }
+    const { window } = await faulty(stage, regression.fault, regression.fault.video, none, few)
+    assert.notDeepEqual(window.errors, {})
+  }, 180_000)
+})
