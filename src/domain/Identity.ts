@@ -1,8 +1,8 @@
-import { DateTime, Duration, Effect, Option, type Redacted, Schema, SchemaGetter } from "effect"
+import { DateTime, Duration, Option, type Redacted, Schema, SchemaGetter } from "effect"
 import { commonPasswords } from "./CommonPasswords.ts"
 import { SessionId, UserId } from "./Ids.ts"
-import { CurrentUser, type Principal, Role } from "./Principal.ts"
-import { Forbidden, Problem } from "./Problem.ts"
+import { Role } from "./Principal.ts"
+import { Problem } from "./Problem.ts"
 
 // The address syntax of HTML's e-mail inputs: ASCII, so that one mailbox has one spelling and none that looks like it.
 const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -152,13 +152,6 @@ export class InvalidToken extends Problem<InvalidToken>()("InvalidToken", {
   status: 400,
   title: "The token is not valid any more: ask for another mail"
 }, { code: Schema.tag("InvalidToken") }) {}
-
-/** Fails with Forbidden unless the caller has the role. The endpoint must list Forbidden, or its handler does not compile. */
-export const requireRole = (role: Role): Effect.Effect<Principal, Forbidden, CurrentUser> =>
-  Effect.flatMap(CurrentUser, (principal) =>
-    principal.roles.includes(role)
-      ? Effect.succeed(principal)
-      : Effect.fail(new Forbidden({ detail: `This needs the role ${role}.` })))
 
 /** Limits of docs/security.md for refresh tokens. */
 export const sessionLimits = {

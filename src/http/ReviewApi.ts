@@ -1,6 +1,6 @@
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { SubmissionId } from "../domain/Ids.ts"
-import { Forbidden, InvalidRequest, NotFound, Unavailable } from "../domain/Problem.ts"
+import { InvalidRequest, NotFound, Unavailable } from "../domain/Problem.ts"
 import {
   AlreadyDecided,
   DecideSubmission,
@@ -12,22 +12,25 @@ import {
 import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
 import { RateLimit } from "./middleware/RateLimit.ts"
+import { AccessPolicy, RoleRequired } from "./middleware/RoleRequired.ts"
 
 const queue = HttpApiEndpoint.get("queue", "/api/review/submissions", {
   query: reviewQuery,
   success: ReviewPage,
-  error: [Forbidden, InvalidRequest, Unavailable]
+  error: [InvalidRequest, Unavailable]
 }).annotate(OpenApi.Description, "The oldest first; those that need a review unless another status is asked for.")
 
 const decide = HttpApiEndpoint.post("decide", "/api/review/submissions/:id/decision", {
   params: { id: SubmissionId },
   payload: DecideSubmission,
   success: ReviewSubmission,
-  error: [Forbidden, OwnSubmission, NotFound, AlreadyDecided, Unavailable]
+  error: [OwnSubmission, NotFound, AlreadyDecided, Unavailable]
 }).annotate(AdmissionClass, "video")
 
 export class ReviewApi extends HttpApiGroup.make("review")
   .add(queue, decide)
+  .annotateEndpoints(AccessPolicy, "reviewer")
+  .middleware(RoleRequired)
   .middleware(Admission)
   .middleware(RateLimit)
   .middleware(Authorization)

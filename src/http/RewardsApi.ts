@@ -3,7 +3,7 @@ import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "effect/http-api"
 import { CampaignId } from "../domain/Ids.ts"
 import { UnsupportedCurrency } from "../domain/Money.ts"
 import { pageOf, pageQuery } from "../domain/Page.ts"
-import { Forbidden, InvalidRequest, NotFound, Unavailable } from "../domain/Problem.ts"
+import { InvalidRequest, NotFound, Unavailable } from "../domain/Problem.ts"
 import {
   Campaign,
   CampaignDatesInvalid,
@@ -19,6 +19,7 @@ import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
 import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
 import { RateLimit } from "./middleware/RateLimit.ts"
+import { AccessPolicy, RoleRequired } from "./middleware/RoleRequired.ts"
 
 const params = { id: CampaignId }
 const posting = [InsufficientFunds, PostingConflict, BalanceLimit] as const
@@ -26,8 +27,8 @@ const posting = [InsufficientFunds, PostingConflict, BalanceLimit] as const
 const create = HttpApiEndpoint.post("create", "/api/campaigns", {
   payload: CreateCampaign,
   success: Campaign.pipe(HttpApiSchema.status(201)),
-  error: [Forbidden, UnsupportedCurrency, CampaignDatesInvalid, Unavailable]
-})
+  error: [UnsupportedCurrency, CampaignDatesInvalid, Unavailable]
+}).annotate(AccessPolicy, "sponsor").middleware(RoleRequired)
 
 const list = HttpApiEndpoint.get("list", "/api/campaigns", {
   query: { ...pageQuery, q: Schema.optionalKey(Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(200))) },
@@ -80,7 +81,9 @@ const close = HttpApiEndpoint.post("close", "/api/campaigns/:id/close", {
   .middleware(Idempotency)
 
 export class RewardsApi extends HttpApiGroup.make("rewards")
-  .add(create, list, find, edit, fund, activate, pause, close)
+  .add(list, find, edit, fund, activate, pause, close)
+  .annotateEndpoints(AccessPolicy, "signedIn")
+  .add(create)
   .middleware(Admission)
   .middleware(RateLimit)
   .middleware(Authorization)

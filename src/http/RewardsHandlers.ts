@@ -1,6 +1,5 @@
 import { Effect, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
-import { requireRole } from "../domain/Identity.ts"
 import { defaultLimit } from "../domain/Page.ts"
 import { CurrentUser } from "../domain/Principal.ts"
 import { Campaigns } from "../services/Campaigns.ts"
@@ -12,7 +11,7 @@ export const RewardsHandlers = HttpApiBuilder.group(
   Effect.fn(function*(handlers) {
     const campaigns = yield* Campaigns
     return handlers.handleAll({
-      create: ({ payload }) => Effect.flatMap(requireRole("sponsor"), (user) => campaigns.create(user, payload)),
+      create: ({ payload }) => Effect.flatMap(CurrentUser, (user) => campaigns.create(user, payload)),
       list: ({ query }) =>
         Effect.flatMap(CurrentUser, (viewer) =>
           campaigns.list({

@@ -2,6 +2,7 @@ import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { HealthView, MoneyCannotMove } from "../domain/Health.ts"
 import { NotFound, Unavailable } from "../domain/Problem.ts"
+import { AccessPolicy } from "./middleware/RoleRequired.ts"
 
 /** What an error means, found under its `type`. */
 export const ProblemMeaning = Schema.Struct({
@@ -30,5 +31,6 @@ export class SystemApi extends HttpApiGroup.make("system")
     success: ProblemMeaning,
     error: NotFound
   }))
+  .annotateEndpoints(AccessPolicy, "anyone")
   .annotateMerge(OpenApi.annotations({ title: "System", description: "Probes, and what errors mean" }))
 {}

@@ -18,6 +18,7 @@ import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
 import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
 import { RateLimit, RatePolicies, type RatePolicy } from "./middleware/RateLimit.ts"
+import { AccessPolicy } from "./middleware/RoleRequired.ts"
 
 const uploads: RatePolicy = { name: "uploads", limit: 20, windowSeconds: 3_600, by: "user" }
 
@@ -65,4 +66,7 @@ const submission = HttpApiEndpoint.get("submission", "/api/video/submissions/:id
   .middleware(Admission).middleware(RateLimit).middleware(Authorization)
 
 /** Uploads are announced here and sent to the video process; verification is asked for here and done there. */
-export class VideoApi extends HttpApiGroup.make("video").add(createUpload, verify, submissions, submission) {}
+export class VideoApi extends HttpApiGroup.make("video")
+  .add(createUpload, verify, submissions, submission)
+  .annotateEndpoints(AccessPolicy, "signedIn")
+{}

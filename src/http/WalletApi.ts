@@ -22,6 +22,7 @@ import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
 import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
 import { RateLimit } from "./middleware/RateLimit.ts"
+import { AccessPolicy } from "./middleware/RoleRequired.ts"
 
 const list = HttpApiEndpoint.get("list", "/api/wallet", {
   success: Schema.Struct({ wallets: Schema.Array(Wallet) }),
@@ -81,6 +82,7 @@ const send = HttpApiEndpoint.post("send", "/api/wallet/transfers", {
 
 export class WalletApi extends HttpApiGroup.make("wallet")
   .add(list, balance, transactions, statement, transfer, send)
+  .annotateEndpoints(AccessPolicy, "signedIn")
   .middleware(Admission)
   .middleware(RateLimit)
   .middleware(Authorization)

@@ -68,8 +68,8 @@ export const mailboxMailer = (folder: string, from: string) =>
         if (!Buffer.isBuffer(message)) throw new TypeError("the composer gave no bytes")
         await mkdir(folder, { recursive: true, mode: 0o700 })
         // Whole or not at all for whoever watches the folder.
-        await writeFile(join(folder, `.${name}`), message, { mode: 0o600 })
-        await rename(join(folder, `.${name}`), join(folder, name))
+        await writeFile(join(folder, `${name}.new`), message, { mode: 0o600 })
+        await rename(join(folder, `${name}.new`), join(folder, name))
         const kept = (await readdir(folder)).filter((file) => file.endsWith(".eml")).sort()
         for (const old of kept.slice(0, -mostKept)) await rm(join(folder, old), { force: true })
       }

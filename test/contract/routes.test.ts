@@ -1,9 +1,11 @@
 import { assert, layer } from "@effect/vitest"
-import { Context, Effect, Predicate } from "effect"
+import { Context, Effect, Predicate, Schema } from "effect"
 import { HttpApi } from "effect/http-api"
+import { Role } from "../../src/domain/Principal.ts"
 import { Api } from "../../src/http/Api.ts"
 import { Authorization } from "../../src/http/middleware/Authorization.ts"
 import { Idempotency } from "../../src/http/middleware/Idempotency.ts"
+import { type Access, AccessPolicy, RoleRequired } from "../../src/http/middleware/RoleRequired.ts"
 import { type Answer, type Call, fromAfar, send } from "../layers/ApiTest.ts"
 import { judge } from "../layers/OpenApiJudge.ts"
 import { contracts } from "./AllContracts.ts"
@@ -15,16 +17,27 @@ const all = Object.entries(contracts).map(([route, contract]) => ({
   contract
 }))
 type One = (typeof all)[number]
+const isRole = Schema.is(Role)
 
-const served: Array<{ readonly route: string; readonly signedIn: boolean; readonly keyed: boolean }> = []
+interface Perimeter {
+  readonly route: string
+  readonly signedIn: boolean
+  readonly keyed: boolean
+  /** Who may call it, as it declares; undefined where it does not enforce the role that it names. */
+  readonly access: Access | undefined
+}
+
+const served: Array<Perimeter> = []
 HttpApi.reflect(Api, {
   onGroup: () => {},
   onEndpoint: ({ endpoint, middleware }) => {
     const has = (key: string) => [...middleware].some((one) => one.key === key)
+    const access = Context.get(endpoint.annotations, AccessPolicy)
     served.push({
       route: `${endpoint.method} ${endpoint.path}`,
       signedIn: has(Authorization.key),
-      keyed: has(Idempotency.key)
+      keyed: has(Idempotency.key),
+      access: has(RoleRequired.key) || !isRole(access) ? access : undefined
     })
   }
 })
@@ -82,7 +95,12 @@ const hasJsonBody = (one: One) => (one.contract.wrong ?? []).length > 0
 
 layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("every route of the contract", (it) => {
   it("has a contract here, with the perimeter that the list of routes gives it", () => {
-    const promised = all.map(({ contract: { keyed, signedIn }, route }) => ({ route, signedIn, keyed }))
+    const promised = all.map(({ contract: { keyed, role, signedIn }, route }): Perimeter => ({
+      route,
+      signedIn,
+      keyed,
+      access: role ?? (signedIn ? "signedIn" : "anyone")
+    }))
     const byRoute = (a: { readonly route: string }, b: { readonly route: string }) => a.route < b.route ? -1 : 1
     assert.deepStrictEqual(served.toSorted(byRoute), promised.toSorted(byRoute))
   })
