@@ -130,5 +130,36 @@ layer(PgTest.layer, { timeout: "120 seconds", excludeTestServices: true })(
         const kept = yield* Effect.promise(() => readFile(join(spool, "videos", `${videoId}.${sha256(video)}`)))
         assert.strictEqual(sha256(kept), sha256(video))
       }).pipe(Effect.scoped))
+
+    it.effect("ends a sender that stalls, keeps what came, and lets it go on", () =>
+      Effect.gen(function*() {
+        const spool = yield* temporaryFolder
+        const { base } = yield* videoServer({
+          SPOOL_DIR: spool,
+          SPOOL_RESERVE_MIB: "0",
+          UPLOAD_STALL_LIMIT: "300 millis"
+        })
+        const video = randomFillSync(Buffer.alloc(mebibyte))
+        const { uploadUrl } = yield* announced(base, video.length, sha256(video))
+        const sender: ClientRequest = request(uploadUrl, {
+          method: "PATCH",
+          headers: {
+            "tus-resumable": "1.0.0",
+            "content-type": "application/offset+octet-stream",
+            "upload-offset": "0",
+            "content-length": String(video.length)
+          }
+        })
+        sender.on("error", () => {})
+        const answered = once(sender, "response")
+        sender.write(video.subarray(0, 1_000))
+        const answer: IncomingMessage = (yield* Effect.promise(() => answered))[0]
+        assert.strictEqual(answer.statusCode, 408)
+        sender.destroy()
+        const head = () => fetch(uploadUrl, { method: "HEAD", headers: { "tus-resumable": "1.0.0" } })
+        assert.strictEqual((yield* Effect.promise(head)).headers.get("upload-offset"), "1000")
+        yield* Effect.promise(() => sendByTus(uploadUrl, video, 0))
+        assert.strictEqual((yield* Effect.promise(head)).headers.get("upload-offset"), String(video.length))
+      }).pipe(Effect.scoped))
   }
 )
