@@ -3,6 +3,7 @@ import { SqlClient } from "effect/sql"
 import { PaymentId, SubmissionId, VideoId } from "../../domain/Ids.ts"
 import * as Commands from "../../services/Commands.ts"
 import * as Queues from "../../services/CommandStore.ts"
+import { FingerprintStore } from "../../services/FingerprintStore.ts"
 import {
   PaymentsKeys,
   paymentsKeys,
@@ -25,6 +26,7 @@ import { UploadStore } from "../../services/UploadStore.ts"
 import { VerificationStore } from "../../services/VerificationStore.ts"
 import { VideoStore } from "../../services/VideoStore.ts"
 import type { NamedQuery } from "./NamedQuery.ts"
+import { fingerprintQueries } from "./QueriesOfFingerprints.ts"
 import { identityQueries } from "./QueriesOfIdentity.ts"
 import { historyQueries, keyQueries, ledgerQueries, paymentQueries, rewardQueries } from "./QueriesOfMoney.ts"
 import { purged, queueQueries, queueUse, worked } from "./QueriesOfQueues.ts"
@@ -55,6 +57,7 @@ const storesOn = (client: Layer.Layer<SqlClient.SqlClient>) =>
     VideoStore.layer.pipe(Layer.provide(Commands.verificationCommands())),
     UploadStore.layer,
     VerificationStore.layer.pipe(Layer.provide(Commands.settlementCommands())),
+    FingerprintStore.layer,
     ReviewStore.layer.pipe(Layer.provide(Commands.settlementCommands())),
     Queues.paymentQueue(),
     Queues.settlementQueue(),
@@ -122,6 +125,12 @@ const queriesOf = Effect.fnUntraced(function*(recorder: Recorder) {
       Context.get(stores, VerificationStore),
       Context.get(stores, UploadStore),
       real,
+      now
+    ),
+    ...fingerprintQueries(
+      Context.get(stores, FingerprintStore),
+      Context.get(stores, VideoStore),
+      Context.get(stores, UploadStore),
       now
     ),
     ...reviewQueries(Context.get(stores, ReviewStore), Context.get(stores, VideoStore), real, now),

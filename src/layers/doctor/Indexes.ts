@@ -1,10 +1,13 @@
 import { type Expected, keeps, serves } from "./Expected.ts"
 import { identityIndexes } from "./IndexesOfIdentity.ts"
 
+import { fingerprintIndexes } from "./IndexesOfFingerprints.ts"
+
 export type { Expected }
 
 /** By table, then by name. */
 export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Expected>>>> = {
+  ...fingerprintIndexes,
   "idempotency.payments": {
     payments_pkey: serves(
       "unique btree (user_id, scope, key)",
