@@ -9,9 +9,9 @@ import { video } from "./0006_video.ts"
 import { rewards } from "./0007_rewards.ts"
 import { chain } from "./0008_chain.ts"
 import { locks } from "./0009_locks.ts"
-import { fingerprintTables } from "./0010_fingerprints.ts"
 import { review } from "./0011_review.ts"
 import { uploads } from "./0012_uploads.ts"
+import { pictures } from "./0013_pictures.ts"
 import { identityAccounts } from "./0014_identity_accounts.ts"
 import { securityEvents } from "./0015_security_events.ts"
 
@@ -27,8 +27,8 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0008_chain": chain,
   "0009_locks": locks,
   "0011_review": review,
-  "0010_fingerprints": fingerprintTables,
   "0012_uploads": uploads,
+  "0013_pictures": pictures,
   "0014_identity_accounts": identityAccounts,
   "0015_security_events": securityEvents
 }

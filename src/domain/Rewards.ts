@@ -2,6 +2,7 @@ import { DateTime, Effect, Option, Schema } from "effect"
 import { CampaignId, UserId } from "./Ids.ts"
 import { Instant } from "./Instant.ts"
 import { Amount, Balance, Currency, Money } from "./Money.ts"
+import { NewRules } from "./NewRules.ts"
 import type { Principal } from "./Principal.ts"
 import { Problem } from "./Problem.ts"
 import { VerificationRules } from "./Verification.ts"
@@ -38,7 +39,7 @@ export const CreateCampaign = Schema.Struct({
   reward: Money,
   slots: Slots,
   perMember: Schema.optionalKey(PerMember),
-  rules: Schema.optionalKey(VerificationRules),
+  rules: Schema.optionalKey(NewRules),
   opensAt: Schema.optionalKey(Instant),
   closesAt: Schema.optionalKey(Instant)
 }).annotate({ identifier: "CreateCampaign" })

@@ -1,6 +1,5 @@
 import { Effect, Option, Schema } from "effect"
 import type { Findings, MediaFacts, Refusal } from "./MediaFacts.ts"
-import { judgeSighting, seenBeforePolicies, type Sighting, sightingInWords } from "./Sighting.ts"
 
 /** The checks of a video, in the order in which they are reported. */
 export const CheckName = Schema.Literals([
@@ -12,8 +11,7 @@ export const CheckName = Schema.Literals([
   "frame_rate",
   "audio",
   "black_frames",
-  "frozen_frames",
-  "seen_before"
+  "frozen_frames"
 ])
 export type CheckName = typeof CheckName.Type
 
@@ -48,12 +46,15 @@ const Side = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 16_384 }))
 const Rate = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1_000 }))
 const Names = Schema.Array(Schema.String.check(Schema.isMaxLength(32))).check(Schema.isMaxLength(32))
 
+/** Version 1 had no frozen frames and did not ask whether a video was seen before. */
+const rulesVersion = 2
+
 /**
  * What a video must be. Every member has a default, so `{}` decodes to the default rules. A ratio above its `review` bound
  * is left to a person, above its `max` it is refused. Sides do not depend on orientation: a portrait video meets them too.
  */
 export const VerificationRules = Schema.Struct({
-  version: defaulted(Schema.Literal(1), 1),
+  version: defaulted(Schema.Literals([1, 2]), rulesVersion),
   containers: defaulted(Names, ["mov", "mp4", "matroska", "webm"]),
   videoCodecs: defaulted(Names, ["h264", "hevc", "vp8", "vp9", "av1"]),
   audioCodecs: defaulted(Names, ["aac", "opus", "mp3", "vorbis", "pcm"]),
@@ -70,8 +71,7 @@ export const VerificationRules = Schema.Struct({
   maxFrozenRatio: defaulted(Ratio, 0.8),
   audioRequired: defaulted(Schema.Boolean, true),
   reviewSilenceRatio: defaulted(Ratio, 0.75),
-  maxSilenceRatio: defaulted(Ratio, 0.9),
-  seenBefore: defaulted(Schema.Literals(seenBeforePolicies), "reject")
+  maxSilenceRatio: defaulted(Ratio, 0.9)
 }).annotate({ identifier: "VerificationRules" })
 export type VerificationRules = typeof VerificationRules.Type
 
@@ -91,12 +91,7 @@ const limits = (rules: VerificationRules): Record<CheckName, string> => ({
     ? `one of ${rules.audioCodecs.join(", ")}, silent for at most ${percent(rules.maxSilenceRatio)}`
     : `none, or one of ${rules.audioCodecs.join(", ")}`,
   black_frames: `black for at most ${percent(rules.maxBlackRatio)}`,
-  frozen_frames: `frozen for at most ${percent(rules.maxFrozenRatio)}`,
-  seen_before: {
-    reject: "not submitted before",
-    review: "not submitted before, or a person agrees",
-    allow: "may have been submitted before"
-  }[rules.seenBefore]
+  frozen_frames: `frozen for at most ${percent(rules.maxFrozenRatio)}`
 })
 
 type Finding = { readonly outcome: Check["outcome"]; readonly measured: string }
@@ -148,10 +143,7 @@ const frameRate = (facts: MediaFacts, rules: VerificationRules): Finding =>
       `${facts.video.fps.toFixed(2)} frames per second`
     )
 
-const measuredChecks = (
-  facts: MediaFacts,
-  rules: VerificationRules
-): Record<Exclude<CheckName, "seen_before">, Finding> => ({
+const measuredChecks = (facts: MediaFacts, rules: VerificationRules): Record<CheckName, Finding> => ({
   container: verdictOn(facts.container.split(",").some((name) => rules.containers.includes(name)), facts.container),
   codec: verdictOn(rules.videoCodecs.includes(facts.video.codec), facts.video.codec),
   decodes: decodes(facts),
@@ -201,16 +193,9 @@ const outcomeOf = (checks: ReadonlyArray<Check>): Outcome => {
 }
 
 /** Judges what was found by the rules. Every check is reported; one that was never reached is `unsure`, "not measured". */
-export const judge = (
-  findings: Findings,
-  rules: VerificationRules,
-  sighting: Sighting = { _tag: "Nothing" }
-): Judgement => {
+export const judge = (findings: Findings, rules: VerificationRules): Judgement => {
   const limit = limits(rules)
-  const found: Partial<Record<CheckName, Finding>> = {
-    ...(findings._tag === "MediaFacts" ? measuredChecks(findings, rules) : refused(findings)),
-    seen_before: { outcome: judgeSighting(sighting, rules.seenBefore), measured: sightingInWords(sighting) }
-  }
+  const found = findings._tag === "MediaFacts" ? measuredChecks(findings, rules) : refused(findings)
   const checks = CheckName.literals.map((name): Check => {
     const { measured, outcome } = found[name] ?? notMeasured
     return { name, outcome, measured, limit: limit[name] }

@@ -79,6 +79,8 @@ export const Submission = Schema.Struct({
   checks: Schema.Array(Check),
   verdict: Schema.optionalKey(Verdict),
   reward: Schema.optionalKey(Money),
+  thumbnailUrl: Schema.optionalKey(Schema.String),
+  contactSheetUrl: Schema.optionalKey(Schema.String),
   attempts: Schema.Int,
   createdAt: Schema.DateTimeUtcFromString,
   updatedAt: Schema.DateTimeUtcFromString
@@ -110,6 +112,7 @@ export interface StoredSubmission {
   readonly reasons: ReadonlyArray<string>
   readonly decidedBy: Option.Option<string>
   readonly attempts: number
+  readonly hasPictures: boolean
   readonly createdAt: DateTime.Utc
   readonly updatedAt: DateTime.Utc
 }

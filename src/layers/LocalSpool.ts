@@ -1,9 +1,22 @@
 import { Effect, Layer, Option, Schema, Stream } from "effect"
 import { createHash, randomBytes } from "node:crypto"
 import { constants, createReadStream } from "node:fs"
-import { type FileHandle, mkdir, open, opendir, rename, rm, stat, statfs, utimes } from "node:fs/promises"
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  opendir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+  utimes,
+  writeFile
+} from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { VideoId } from "../domain/Ids.ts"
+import type { PictureKind } from "../domain/Pictures.ts"
 import { PayloadTooLarge } from "../domain/Problem.ts"
 import { StorageFull, UploadChecksumMismatch } from "../domain/Uploads.ts"
 import { type Received, Spool, type StoredFile, type Stretch } from "../services/Spool.ts"
@@ -191,6 +204,20 @@ const layer = (directory: string, reserveBytes: number): Layer.Layer<Spool> =>
         return received
       })
 
+      // Named after the video and its digest as the video is: a sweep that takes the one takes the other.
+      const picture = (videoId: VideoId, sha256: string, kind: PictureKind) => `${path(videoId, sha256)}.${kind}.jpg`
+
+      const keepPicture = Effect.fn("Spool.keepPicture")(
+        function*(videoId: VideoId, sha256: string, kind: PictureKind, jpeg: Uint8Array) {
+          yield* room(jpeg.length)
+          const temporary = `${picture(videoId, sha256, kind)}.${randomBytes(4).toString("hex")}`
+          yield* io(async () => {
+            await writeFile(temporary, jpeg, { mode: 0o600, flag: "wx" })
+            await rename(temporary, picture(videoId, sha256, kind))
+          }).pipe(Effect.onError(() => removed(temporary)))
+        }
+      )
+
       return Spool.of({
         receive,
         offset: (videoId) => sizeOf(partial(videoId)),
@@ -198,6 +225,14 @@ const layer = (directory: string, reserveBytes: number): Layer.Layer<Spool> =>
         assembled,
         discard: (videoId) => removed(partial(videoId)),
         path,
+        keepPicture,
+        picture: (videoId, sha256, kind) =>
+          Effect.promise(() =>
+            readFile(picture(videoId, sha256, kind)).then(
+              Option.some<Uint8Array>,
+              (cause) => codeOf(cause) === "ENOENT" ? Option.none<Uint8Array>() : Promise.reject(cause)
+            )
+          ),
         remove: (videoId, sha256) => removed(path(videoId, sha256)),
         files: filesOf(incoming, "incoming").pipe(
           Stream.concat(filesOf(partials, "partial")),

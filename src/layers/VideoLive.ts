@@ -6,6 +6,7 @@ import { VerificationQueue, verificationQueue } from "../services/CommandStore.t
 import { withDatabase } from "../services/Database.ts"
 import { Health } from "../services/Health.ts"
 import { videoKeys } from "../services/IdempotencyStore.ts"
+import { PictureUrls } from "../services/PictureUrls.ts"
 import { Reviews } from "../services/Reviews.ts"
 import { ReviewStore } from "../services/ReviewStore.ts"
 import { UploadUrls } from "../services/UploadUrls.ts"
@@ -17,7 +18,7 @@ import { pool } from "./Pools.ts"
 import { queueMetrics } from "./QueueMetrics.ts"
 import { every, supervised } from "./Supervision.ts"
 
-/** Signed upload URLs under UPLOAD_SECRET, on VIDEO_PUBLIC_URL: where clients reach the video process. */
+/** Signed URLs of uploads and pictures under UPLOAD_SECRET, on VIDEO_PUBLIC_URL: where clients reach the video process. */
 export const uploadUrls = Layer.unwrap(Effect.gen(function*() {
   const port = yield* Settings.port("VIDEO_PORT", 3001)
   const base = yield* Config.URL("VIDEO_PUBLIC_URL").pipe(
@@ -25,7 +26,7 @@ export const uploadUrls = Layer.unwrap(Effect.gen(function*() {
     Config.withDefault(`http://127.0.0.1:${port}`)
   )
   const secret = yield* Settings.secret("UPLOAD_SECRET")
-  return UploadUrls.layer({ secret, base })
+  return Layer.merge(UploadUrls.layer({ secret, base }), PictureUrls.layer({ secret, base }))
 })).pipe(Layer.provide(NodeCrypto.layerMac))
 
 /** The part of the bulkhead that stands for the processes that verify. */

@@ -1,5 +1,6 @@
 import { Effect, Layer } from "effect"
 import { largestUpload } from "../domain/Video.ts"
+import { PictureRoutes } from "../http/PictureHandlers.ts"
 import { tus, uploadRoute, UploadRoutes } from "../http/UploadHandlers.ts"
 import { Health } from "../services/Health.ts"
 import * as Settings from "./Config.ts"
@@ -13,7 +14,7 @@ const slowestUploadMillis = 30 * 60 * 1_000
 const otherBodies = 64 * 1_024
 
 const uploadServer = Layer.unwrap(Effect.gen(function*() {
-  return serveHttp(UploadRoutes, {
+  return serveHttp(Layer.merge(UploadRoutes, PictureRoutes), {
     port: yield* Settings.port("VIDEO_PORT", 3001),
     host: yield* Settings.host,
     portVariable: "VIDEO_PORT",

@@ -1,9 +1,8 @@
 import { Config, Duration, Effect, Layer, Schema } from "effect"
 import { join } from "node:path"
 import { settlementCommands, verificationCommands } from "../services/Commands.ts"
-import { FingerprintStore } from "../services/FingerprintStore.ts"
 import { Health } from "../services/Health.ts"
-import { SeenBefore } from "../services/SeenBefore.ts"
+import { Pictures } from "../services/Pictures.ts"
 import { Uploads } from "../services/Uploads.ts"
 import { UploadStore } from "../services/UploadStore.ts"
 import { VerificationStore } from "../services/VerificationStore.ts"
@@ -66,11 +65,10 @@ const verifiers = Layer.unwrap(Effect.gen(function*() {
 
 /** What the worker's side of the video bulkhead can do. Needs a MediaEngine. */
 export const VideoWorkerServices = Layer.suspend(() =>
-  Layer.mergeAll(Verifier.layer, uploads).pipe(
+  Layer.mergeAll(Verifier.layer, uploads, Pictures.layer).pipe(
     Layer.provide(spool),
     Layer.provide(uploadUrls),
     Layer.provideMerge(Layer.merge(VerificationStore.layer, UploadStore.layer)),
-    Layer.provide(SeenBefore.layer.pipe(Layer.provide(FingerprintStore.layer))),
     Layer.provide(Layer.mergeAll(verificationCommands("consumer"), settlementCommands())),
     Layer.provide(pool("videoWorker"))
   )

@@ -14,13 +14,12 @@ import {
 import type { SubmissionStatus } from "../domain/Video.ts"
 import { currentOrigin } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
+import { PictureUrls } from "./PictureUrls.ts"
 import { type ReviewRow, ReviewStore } from "./ReviewStore.ts"
 
 const position = cursorOf(Schema.Struct({ at: PositionInstant, id: SubmissionId }))
 
 const notFound = new NotFound({ detail: "There is no submission by that id." })
-const shown = (row: ReviewRow) => Effect.mapError(Effect.fromOption(reviewView(row)), () => notFound)
-
 /** What people decide: what the worker was unsure of, and whatever else has no verdict yet. */
 export class Reviews extends Context.Service<Reviews, {
   queue(query: {
@@ -45,12 +44,17 @@ export class Reviews extends Context.Service<Reviews, {
     Reviews,
     Effect.gen(function*() {
       const store = yield* ReviewStore
+      const pictures = yield* PictureUrls
+      const shown = Effect.fnUntraced(function*(row: ReviewRow) {
+        const submission = yield* Effect.mapError(Effect.fromOption(reviewView(row)), () => notFound)
+        return { ...submission, ...(yield* pictures.of(row)) }
+      })
 
       const queue: Reviews["Service"]["queue"] = Effect.fn("Reviews.queue")(function*(query) {
         const after = yield* position.decode(query.cursor)
         const rows = yield* withDatabase(store.queue(query.status, after, query.limit + 1))
         const page = yield* cut(rows, query.limit, (last) => position.encode({ at: last.position, id: last.id }))
-        return { items: page.items.flatMap((row) => Option.toArray(reviewView(row))), nextCursor: page.nextCursor }
+        return { items: yield* Effect.orDie(Effect.forEach(page.items, shown)), nextCursor: page.nextCursor }
       })
 
       const decide: Reviews["Service"]["decide"] = Effect.fn("Reviews.decide")(function*(id, reviewer, request) {

@@ -1,5 +1,6 @@
 import { Context, type Effect, type Option, type Scope, type Stream } from "effect"
 import type { VideoId } from "../domain/Ids.ts"
+import type { PictureKind } from "../domain/Pictures.ts"
 import type { PayloadTooLarge } from "../domain/Problem.ts"
 import type { Checksum, StorageFull, UploadChecksumMismatch } from "../domain/Uploads.ts"
 
@@ -60,6 +61,14 @@ export class Spool extends Context.Service<Spool, {
   discard(videoId: VideoId): Effect.Effect<void>
   /** A local file with the bytes, for the media engine. */
   path(videoId: VideoId, sha256: string): string
+  /** Puts a picture beside its video, in place of one that is there. */
+  keepPicture(
+    videoId: VideoId,
+    sha256: string,
+    kind: PictureKind,
+    jpeg: Uint8Array
+  ): Effect.Effect<void, StorageFull>
+  picture(videoId: VideoId, sha256: string, kind: PictureKind): Effect.Effect<Option.Option<Uint8Array>>
   /** Forgets bytes that lost against another sender's. */
   remove(videoId: VideoId, sha256: string): Effect.Effect<void>
   /** All that there is, as it is found. */

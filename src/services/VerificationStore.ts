@@ -25,7 +25,8 @@ const Decision = Schema.Struct({
   submissionId: SubmissionId,
   outcome: Outcome,
   checks: Schema.fromJsonString(Schema.Array(Check)),
-  reasons: Schema.fromJsonString(Schema.Array(Schema.String))
+  reasons: Schema.fromJsonString(Schema.Array(Schema.String)),
+  hasPictures: Schema.Boolean
 })
 
 /** The worker's side of video in the database. */
@@ -82,7 +83,7 @@ export class VerificationStore extends Context.Service<VerificationStore, {
           UPDATE video.submissions SET status = ${d.outcome}, updated_at = now(), decided_by = 'worker',
                  verdict = CASE WHEN ${d.outcome}::text = 'needs_review' THEN NULL ELSE ${d.outcome}::text END,
                  decided_at = CASE WHEN ${d.outcome}::text = 'needs_review' THEN NULL::timestamptz ELSE now() END,
-                 checks = ${d.checks}::text::jsonb, reasons = ${d.reasons}::text::jsonb
+                 checks = ${d.checks}::text::jsonb, reasons = ${d.reasons}::text::jsonb, has_pictures = ${d.hasPictures}
           WHERE id = ${d.submissionId} AND verdict IS NULL AND status IN ('verifying', 'failed') RETURNING id`
       })
       const decide = Effect.fn("VerificationStore.decide")(

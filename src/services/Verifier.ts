@@ -1,5 +1,6 @@
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { SubmissionId } from "../domain/Ids.ts"
+import type { Findings } from "../domain/MediaFacts.ts"
 import type { Unavailable } from "../domain/Problem.ts"
 import { judge, type Judgement } from "../domain/Verification.ts"
 import { mostAttempts } from "../domain/Video.ts"
@@ -7,7 +8,6 @@ import { continuing, currentOrigin, VerificationCommands, type VerifyCommand } f
 import { withDatabase } from "./Database.ts"
 import { MediaEngine } from "./MediaEngine.ts"
 import { Spool } from "./Spool.ts"
-import { SeenBefore } from "./SeenBefore.ts"
 import { type JobRow, VerificationStore } from "./VerificationStore.ts"
 
 /** A defect, on its way to the queue, which keeps count of the attempts. */
@@ -36,13 +36,24 @@ export class Verifier extends Context.Service<Verifier, {
       const spool = yield* Spool
       const engine = yield* MediaEngine
 
-      const seenBefore = yield* SeenBefore
       /** For the money side, when there is a reward to pay or a slot to give back. A person's review comes first. */
       const settlementOf = Effect.fnUntraced(function*(job: JobRow, { outcome }: Judgement) {
         const origin = yield* currentOrigin
         return outcome === "needs_review" || Option.isNone(job.campaignId)
           ? Option.none()
           : Option.some({ ...origin, submissionId: job.submissionId })
+      })
+
+      /** A disk that is full must not keep a verdict back: then there are no pictures. */
+      const keepPictures = Effect.fnUntraced(function*({ sha256, videoId }: JobRow, findings: Findings) {
+        if (findings._tag !== "MediaFacts") return false
+        const { contactSheet, thumbnail } = findings.pictures
+        if (Option.isNone(thumbnail) || Option.isNone(contactSheet)) return false
+        return yield* spool.keepPicture(videoId, sha256, "thumbnail", thumbnail.value).pipe(
+          Effect.andThen(spool.keepPicture(videoId, sha256, "contact-sheet", contactSheet.value)),
+          Effect.as(true),
+          Effect.catchTag("StorageFull", (error) => Effect.as(Effect.logWarning(error.message), false))
+        )
       })
 
       const verify = Effect.fn("Verifier.verify")(function*(command: typeof VerifyCommand.Type, attempt: number) {
@@ -62,14 +73,12 @@ export class Verifier extends Context.Service<Verifier, {
         }).pipe(
           Effect.tapError(() => attempt < mostAttempts ? Effect.void : withDatabase(store.fail(job.submissionId)))
         )
-        // A file that is no good may still be the same file.
-        const frames = findings._tag === "MediaFacts" ? findings.fingerprint : new Uint8Array(0)
-        const sighting = yield* seenBefore.lookUp(job.submissionId, frames)
-        const judgement = judge(findings, job.rules, sighting)
+        const judgement = judge(findings, job.rules)
         const { checks, outcome, reasons } = judgement
+        const hasPictures = yield* keepPictures(job, findings)
         const settlement = yield* settlementOf(job, judgement)
         const written = yield* withDatabase(
-          store.decide({ submissionId: job.submissionId, outcome, checks, reasons }, settlement)
+          store.decide({ submissionId: job.submissionId, outcome, checks, reasons, hasPictures }, settlement)
         )
         yield* Effect.annotateCurrentSpan({ "midnight.outcome": outcome, "midnight.verdict.written": written })
         yield* Effect.logInfo(`Submission ${job.submissionId} is ${outcome} at attempt ${attempt}`)

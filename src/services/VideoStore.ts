@@ -30,6 +30,7 @@ export const SubmissionRow = Schema.Struct({
   reasons: Schema.Array(Schema.String),
   decidedBy: Schema.OptionFromNullOr(Schema.String),
   attempts: Schema.Int,
+  hasPictures: Schema.Boolean,
   requestId: Schema.String,
   traceparent: Schema.OptionFromNullOr(Schema.String),
   createdAt: Schema.DateTimeUtcFromDate,
@@ -41,7 +42,7 @@ export const submissionColumns =
   `id, user_id AS "userId", campaign_id AS "campaignId", video_id AS "videoId", status, rules,
   CASE WHEN reward_amount IS NOT NULL
     THEN jsonb_build_object('amount', reward_amount, 'currency', reward_currency) END AS reward,
-  checks, reasons, decided_by AS "decidedBy", attempts, request_id AS "requestId", traceparent,
+  checks, reasons, decided_by AS "decidedBy", attempts, has_pictures AS "hasPictures", request_id AS "requestId", traceparent,
   created_at AS "createdAt", updated_at AS "updatedAt"`
 
 const NewUpload = Schema.Struct({

@@ -22,6 +22,7 @@ import {
 import { currentOrigin } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
 import { newId } from "./NewId.ts"
+import { PictureUrls } from "./PictureUrls.ts"
 import { Rewards } from "./Rewards.ts"
 import { UploadUrls } from "./UploadUrls.ts"
 import { type SubmissionRow, VideoStore } from "./VideoStore.ts"
@@ -58,6 +59,7 @@ export class Videos extends Context.Service<Videos, {
       const store = yield* VideoStore
       const rewards = yield* Rewards
       const urls = yield* UploadUrls
+      const pictures = yield* PictureUrls
 
       const createUpload = Effect.fn("Videos.createUpload")(function*(userId: UserId, upload: CreateUpload) {
         const videoId = yield* newId(VideoId)
@@ -140,7 +142,10 @@ export class Videos extends Context.Service<Videos, {
         }
       )
 
-      const shown = (row: SubmissionRow) => Effect.fromOption(view(row)).pipe(Effect.mapError(() => notFound))
+      const shown = Effect.fnUntraced(function*(row: SubmissionRow) {
+        const submission = yield* Effect.mapError(Effect.fromOption(view(row)), () => notFound)
+        return { ...submission, ...(yield* pictures.of(row)) }
+      })
 
       const verify = Effect.fn("Videos.verify")(function*(request: VerifyVideo) {
         const { operationId, userId } = yield* MoneyRequest
@@ -162,7 +167,8 @@ export class Videos extends Context.Service<Videos, {
           const items = rows.slice(0, limit)
           const last = items.at(-1)
           return {
-            items: items.flatMap((row) => Option.toArray(view(row))),
+            // The page leaves out reservations, so each row is shown.
+            items: yield* Effect.orDie(Effect.forEach(items, shown)),
             nextCursor: rows.length > limit && last !== undefined ? [last.createdAt, last.id] as const : null
           }
         }

@@ -17,7 +17,7 @@ const decide = (reviewer: Principal, id: SubmissionId, decision: "approve" | "re
 const workerSays = (submissionId: SubmissionId, outcome: "approved" | "rejected" | "needs_review") =>
   Effect.flatMap(VerificationStore, (store) =>
     store.decide(
-      { submissionId, outcome, checks: [], reasons: ["black_frames: 40 %"] },
+      { submissionId, outcome, checks: [], reasons: ["black_frames: 40 %"], hasPictures: false },
       outcome === "needs_review"
         ? Option.none()
         : Option.some({ submissionId, requestId: "test", traceparent: Option.none() })

@@ -36,7 +36,10 @@ const inState = Effect.fnUntraced(function*(state: "queued" | "verifying" | "nee
   const { id } = yield* submitted(campaignId, member.userId)
   if (state !== "queued") yield* store.begin(id, 1)
   if (state === "needs_review") {
-    yield* store.decide({ submissionId: id, outcome: "needs_review", checks: [], reasons: [] }, Option.none())
+    yield* store.decide(
+      { submissionId: id, outcome: "needs_review", checks: [], reasons: [], hasPictures: false },
+      Option.none()
+    )
   }
   return { id, userId: member.userId }
 })

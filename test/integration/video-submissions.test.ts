@@ -106,7 +106,7 @@ layer(VideoBench, { timeout: "60 seconds", excludeTestServices: true })("the ver
       const campaignId = yield* newId(CampaignId)
       const decide = (submissionId: SubmissionId, outcome: "approved" | "rejected") => {
         const settlement = Option.some({ submissionId, requestId: "test", traceparent: Option.none() })
-        return store.decide({ submissionId, outcome, checks: [], reasons: [] }, settlement)
+        return store.decide({ submissionId, outcome, checks: [], reasons: [], hasPictures: false }, settlement)
       }
       for (let round = 0; round < 20; round++) {
         const { id } = yield* verifying(user, yield* uploaded(user, bytes(`round ${round}`)), campaignId)

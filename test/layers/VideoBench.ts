@@ -11,6 +11,7 @@ import { MoneyRequest } from "../../src/domain/MoneyRequest.ts"
 import { Unavailable } from "../../src/domain/Problem.ts"
 import { CampaignFull } from "../../src/domain/Rewards.ts"
 import { defaultRules } from "../../src/domain/Verification.ts"
+import { PictureRoutes } from "../../src/http/PictureHandlers.ts"
 import { tus, uploadRoute, UploadRoutes } from "../../src/http/UploadHandlers.ts"
 import { serveHttp } from "../../src/layers/HttpServer.ts"
 import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
@@ -89,7 +90,7 @@ export const VideoBench = Layer.unwrap(Effect.gen(function*() {
     Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-spool-"))),
     (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
   )
-  const server = serveHttp(UploadRoutes, {
+  const server = serveHttp(Layer.merge(UploadRoutes, PictureRoutes), {
     port: 0,
     host: "127.0.0.1",
     portVariable: "VIDEO_PORT",

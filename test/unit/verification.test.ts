@@ -83,7 +83,7 @@ const shapes = fc.record({
 
 describe("VerificationRules", () => {
   it("decodes an empty object to the default rules", () => {
-    expect(defaultRules).toMatchObject({ version: 1, minSeconds: 1, maxSeconds: 600, maxPixels: 8_912_896 })
+    expect(defaultRules).toMatchObject({ version: 2, minSeconds: 1, maxSeconds: 600, maxPixels: 8_912_896 })
   })
 
   it("refuses rules that ask for more than the engine's sandbox lets through", () => {

@@ -44,6 +44,7 @@ describe("a submission as its owner sees it", () => {
     reasons: ["audio: none"],
     decidedBy: Option.none(),
     attempts: 0,
+    hasPictures: false,
     createdAt: at,
     updatedAt: at,
     ...part

@@ -85,7 +85,10 @@ export const videoQueries = (
     begin: after(Effect.andThen(uploaded, videos.addSubmission(queued)), work.begin(queued.id, 1)),
     decide: after(
       verifying,
-      work.decide({ submissionId: queued.id, outcome: "approved", checks: [], reasons: [] }, settlement)
+      work.decide(
+        { submissionId: queued.id, outcome: "approved", checks: [], reasons: [], hasPictures: false },
+        settlement
+      )
     ),
     fail: after(verifying, work.fail(queued.id)),
     failDeadLetters: after(verifying, work.failDeadLetters),
