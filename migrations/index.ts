@@ -9,6 +9,7 @@ import { video } from "./0006_video.ts"
 import { rewards } from "./0007_rewards.ts"
 import { chain } from "./0008_chain.ts"
 import { locks } from "./0009_locks.ts"
+import { fingerprintTables } from "./0010_fingerprints.ts"
 import { review } from "./0011_review.ts"
 import { uploads } from "./0012_uploads.ts"
 import { pictures } from "./0013_pictures.ts"
@@ -26,6 +27,7 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0007_rewards": rewards,
   "0008_chain": chain,
   "0009_locks": locks,
+  "0010_fingerprints": fingerprintTables,
   "0011_review": review,
   "0012_uploads": uploads,
   "0013_pictures": pictures,

@@ -1,5 +1,6 @@
 import { Effect, Option, Schema } from "effect"
 import type { Findings, MediaFacts, Refusal } from "./MediaFacts.ts"
+import { judgeSighting, seenBeforePolicies, type Sighting, sightingInWords } from "./Sighting.ts"
 
 /** The checks of a video, in the order in which they are reported. */
 export const CheckName = Schema.Literals([
@@ -11,7 +12,8 @@ export const CheckName = Schema.Literals([
   "frame_rate",
   "audio",
   "black_frames",
-  "frozen_frames"
+  "frozen_frames",
+  "seen_before"
 ])
 export type CheckName = typeof CheckName.Type
 
@@ -71,7 +73,8 @@ export const VerificationRules = Schema.Struct({
   maxFrozenRatio: defaulted(Ratio, 0.8),
   audioRequired: defaulted(Schema.Boolean, true),
   reviewSilenceRatio: defaulted(Ratio, 0.75),
-  maxSilenceRatio: defaulted(Ratio, 0.9)
+  maxSilenceRatio: defaulted(Ratio, 0.9),
+  seenBefore: defaulted(Schema.Literals(seenBeforePolicies), "reject")
 }).annotate({ identifier: "VerificationRules" })
 export type VerificationRules = typeof VerificationRules.Type
 
@@ -91,7 +94,12 @@ const limits = (rules: VerificationRules): Record<CheckName, string> => ({
     ? `one of ${rules.audioCodecs.join(", ")}, silent for at most ${percent(rules.maxSilenceRatio)}`
     : `none, or one of ${rules.audioCodecs.join(", ")}`,
   black_frames: `black for at most ${percent(rules.maxBlackRatio)}`,
-  frozen_frames: `frozen for at most ${percent(rules.maxFrozenRatio)}`
+  frozen_frames: `frozen for at most ${percent(rules.maxFrozenRatio)}`,
+  seen_before: {
+    reject: "not submitted before",
+    review: "not submitted before, or a person agrees",
+    allow: "may have been submitted before"
+  }[rules.seenBefore]
 })
 
 type Finding = { readonly outcome: Check["outcome"]; readonly measured: string }
@@ -143,7 +151,10 @@ const frameRate = (facts: MediaFacts, rules: VerificationRules): Finding =>
       `${facts.video.fps.toFixed(2)} frames per second`
     )
 
-const measuredChecks = (facts: MediaFacts, rules: VerificationRules): Record<CheckName, Finding> => ({
+const measuredChecks = (
+  facts: MediaFacts,
+  rules: VerificationRules
+): Record<Exclude<CheckName, "seen_before">, Finding> => ({
   container: verdictOn(facts.container.split(",").some((name) => rules.containers.includes(name)), facts.container),
   codec: verdictOn(rules.videoCodecs.includes(facts.video.codec), facts.video.codec),
   decodes: decodes(facts),
@@ -193,9 +204,16 @@ const outcomeOf = (checks: ReadonlyArray<Check>): Outcome => {
 }
 
 /** Judges what was found by the rules. Every check is reported; one that was never reached is `unsure`, "not measured". */
-export const judge = (findings: Findings, rules: VerificationRules): Judgement => {
+export const judge = (
+  findings: Findings,
+  rules: VerificationRules,
+  sighting: Sighting = { _tag: "Nothing" }
+): Judgement => {
   const limit = limits(rules)
-  const found = findings._tag === "MediaFacts" ? measuredChecks(findings, rules) : refused(findings)
+  const found: Partial<Record<CheckName, Finding>> = {
+    ...(findings._tag === "MediaFacts" ? measuredChecks(findings, rules) : refused(findings)),
+    seen_before: { outcome: judgeSighting(sighting, rules.seenBefore), measured: sightingInWords(sighting) }
+  }
   const checks = CheckName.literals.map((name): Check => {
     const { measured, outcome } = found[name] ?? notMeasured
     return { name, outcome, measured, limit: limit[name] }

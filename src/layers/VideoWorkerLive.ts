@@ -1,8 +1,10 @@
 import { Config, Duration, Effect, Layer, Schema } from "effect"
 import { join } from "node:path"
 import { settlementCommands, verificationCommands } from "../services/Commands.ts"
+import { FingerprintStore } from "../services/FingerprintStore.ts"
 import { Health } from "../services/Health.ts"
 import { Pictures } from "../services/Pictures.ts"
+import { SeenBefore } from "../services/SeenBefore.ts"
 import { Uploads } from "../services/Uploads.ts"
 import { UploadStore } from "../services/UploadStore.ts"
 import { VerificationStore } from "../services/VerificationStore.ts"
@@ -68,6 +70,7 @@ export const VideoWorkerServices = Layer.suspend(() =>
   Layer.mergeAll(Verifier.layer, uploads, Pictures.layer).pipe(
     Layer.provide(spool),
     Layer.provide(uploadUrls),
+    Layer.provide(SeenBefore.layer.pipe(Layer.provide(FingerprintStore.layer))),
     Layer.provideMerge(Layer.merge(VerificationStore.layer, UploadStore.layer)),
     Layer.provide(Layer.mergeAll(verificationCommands("consumer"), settlementCommands())),
     Layer.provide(pool("videoWorker"))

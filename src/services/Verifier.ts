@@ -7,6 +7,7 @@ import { mostAttempts } from "../domain/Video.ts"
 import { continuing, currentOrigin, VerificationCommands, type VerifyCommand } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
 import { MediaEngine } from "./MediaEngine.ts"
+import { SeenBefore } from "./SeenBefore.ts"
 import { Spool } from "./Spool.ts"
 import { type JobRow, VerificationStore } from "./VerificationStore.ts"
 
@@ -35,6 +36,7 @@ export class Verifier extends Context.Service<Verifier, {
       const store = yield* VerificationStore
       const spool = yield* Spool
       const engine = yield* MediaEngine
+      const seenBefore = yield* SeenBefore
 
       /** For the money side, when there is a reward to pay or a slot to give back. A person's review comes first. */
       const settlementOf = Effect.fnUntraced(function*(job: JobRow, { outcome }: Judgement) {
@@ -73,7 +75,10 @@ export class Verifier extends Context.Service<Verifier, {
         }).pipe(
           Effect.tapError(() => attempt < mostAttempts ? Effect.void : withDatabase(store.fail(job.submissionId)))
         )
-        const judgement = judge(findings, job.rules)
+        // A file that is no good may still be the same file.
+        const frames = findings._tag === "MediaFacts" ? findings.fingerprint : new Uint8Array(0)
+        const sighting = yield* seenBefore.lookUp(job.submissionId, frames)
+        const judgement = judge(findings, job.rules, sighting)
         const { checks, outcome, reasons } = judgement
         const hasPictures = yield* keepPictures(job, findings)
         const settlement = yield* settlementOf(job, judgement)
