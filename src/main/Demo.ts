@@ -1,6 +1,6 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Effect, Fiber, Layer, Ref } from "effect"
+import { Effect, Fiber, Layer, Random, Ref } from "effect"
 import { Command, Flag } from "effect/cli"
 import { mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
@@ -72,7 +72,9 @@ const killVideo = Effect.fnUntraced(function*({ api, home, screen }: Stage, memb
 const paidVideo = Effect.fnUntraced(function*(stage: Stage, maker: Member, campaignId: string) {
   const { api, folder, screen } = stage
   const path = join(folder, "scene.mp4")
-  yield* makeClip({ path, seconds: 20, width: 1280, height: 720, kind: "scene" })
+  // A second run shows something else: the same video is paid for once.
+  const seed = yield* Random.nextIntBetween(0, 2 ** 31)
+  yield* makeClip({ path, seconds: 20, width: 1280, height: 720, kind: "scene", seed })
   const before = yield* available(api, maker, currency)
   const videoId = yield* upload(api, maker, path)
   screen.step("uploaded a real video, straight to the video process", "20 s of 1280x720, H.264 and AAC")

@@ -27,14 +27,35 @@ export interface ClipOptions {
   readonly kind: ClipKind
   /** Frames per second; 30 by default. */
   readonly fps?: number
+  /** Covers most of the picture with things of its own: without it every clip of a kind shows the same. */
+  readonly seed?: number
   /** H.264 and AAC in MP4 by default, the same in MPEG-TS; webm is VP8 and Opus. */
   readonly format?: "mp4" | "mpegts" | "webm"
 }
 
-const picture = ({ fps = 30, height, kind, seconds, width }: ClipOptions): string => {
+/** Tiles, each of a shade of its own, over three quarters of the picture: two seeds have little to see in common. */
+const things = (seed: number): string => {
+  let state = seed
+  const random = () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+  return Array.from({ length: 16 }, (_, at) => {
+    const shade = Math.floor(random() * 256).toString(16).padStart(2, "0")
+    const [x, y] = [at % 4, Math.floor(at / 4)]
+    // What stays open shows that the picture moves.
+    return (x + 2 * y + seed) % 4 !== 0
+      ? `,drawbox=x=iw*${x}/4:y=ih*${y}/4:w=iw/4:h=ih/4:color=0x${shade.repeat(3)}:t=fill`
+      : ""
+  }).join("")
+}
+
+const picture = ({ fps = 30, height, kind, seconds, seed, width }: ClipOptions): string => {
   const source = `size=${width}x${height}:rate=${fps}:duration=${seconds}`
   // Grain, because a flat test pattern compresses to next to nothing and no phone films one.
-  return kind === "black_silent" ? `color=black:${source}` : `testsrc2=${source},noise=alls=8:allf=t`
+  return kind === "black_silent"
+    ? `color=black:${source}`
+    : `testsrc2=${source}${seed === undefined ? "" : things(seed)},noise=alls=8:allf=t`
 }
 
 // A voice-like tone: a fundamental with two overtones whose loudness rises and falls four times a second.
