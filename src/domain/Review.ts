@@ -17,12 +17,25 @@ export type DecideSubmission = typeof DecideSubmission.Type
 
 export const outcomeOf = { approve: "approved", reject: "rejected" } as const
 
+/** An earlier submission that shows the same, and the seconds of each between which they agree. */
+export const EarlierVideo = Schema.Struct({
+  submissionId: SubmissionId,
+  kind: Schema.Literals(["file", "pictures"]),
+  sure: Schema.Boolean,
+  mirrored: Schema.Boolean,
+  from: Schema.Finite,
+  to: Schema.Finite,
+  earlierFrom: Schema.Finite,
+  earlierTo: Schema.Finite
+}).annotate({ identifier: "EarlierVideo" })
+
 /** A submission as a reviewer sees it: whose it is, what an approval pays, and when it was decided. */
 export const ReviewSubmission = Schema.Struct({
   ...Submission.fields,
   userId: UserId,
   reward: Schema.NullOr(Money).annotate({ description: "What an approval pays; null without a campaign" }),
-  decidedAt: Schema.NullOr(Schema.DateTimeUtcFromString)
+  decidedAt: Schema.NullOr(Schema.DateTimeUtcFromString),
+  seenBefore: Schema.NullOr(EarlierVideo).annotate({ description: "The earlier submission that it repeats, if any" })
 }).annotate({ identifier: "ReviewSubmission" })
 export type ReviewSubmission = typeof ReviewSubmission.Type
 
@@ -33,6 +46,7 @@ export const reviewQuery = { ...pageQuery, status: Schema.optionalKey(Submission
 
 export interface ReviewableSubmission extends StoredSubmission {
   readonly decidedAt: Option.Option<DateTime.Utc>
+  readonly seenBefore: Option.Option<typeof EarlierVideo.Type>
 }
 
 export const reviewView = (stored: ReviewableSubmission): Option.Option<ReviewSubmission> =>
@@ -40,7 +54,8 @@ export const reviewView = (stored: ReviewableSubmission): Option.Option<ReviewSu
     ...shown,
     userId: stored.userId,
     reward: Option.getOrNull(stored.reward),
-    decidedAt: Option.getOrNull(stored.decidedAt)
+    decidedAt: Option.getOrNull(stored.decidedAt),
+    seenBefore: Option.getOrNull(stored.seenBefore)
   }))
 
 /** What the money side needs of a verdict: the outcome, for whom, and what justified it. */

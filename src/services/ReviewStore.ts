@@ -4,7 +4,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import { CampaignId, SubmissionId, UserId } from "../domain/Ids.ts"
 import { PositionInstant } from "../domain/Page.ts"
 import { Unavailable } from "../domain/Problem.ts"
-import { DecidedOutcome } from "../domain/Review.ts"
+import { DecidedOutcome, EarlierVideo } from "../domain/Review.ts"
 import { Sha256, type SubmissionStatus } from "../domain/Video.ts"
 import { type SettleCommand, SettlementCommands } from "./Commands.ts"
 import { decoded } from "./Database.ts"
@@ -13,6 +13,7 @@ import { submissionColumns, SubmissionRow } from "./VideoStore.ts"
 const ReviewRow = Schema.Struct({
   ...SubmissionRow.fields,
   decidedAt: Schema.OptionFromNullOr(Schema.DateTimeUtcFromDate),
+  seenBefore: Schema.OptionFromNullOr(EarlierVideo),
   position: PositionInstant
 })
 export type ReviewRow = typeof ReviewRow.Type
@@ -33,6 +34,13 @@ const VerdictRow = Schema.Struct({
   rulesVersion: Schema.String
 })
 export type VerdictRow = typeof VerdictRow.Type
+
+/** Which earlier submission this one repeats, and where: for the reviewer, never for the member. */
+const seenBefore = `(SELECT jsonb_build_object('submissionId', e.submission_id, 'kind', m.kind, 'sure', m.sure,
+    'mirrored', m.mirrored, 'from', m.from_seconds, 'to', m.to_seconds,
+    'earlierFrom', m.earlier_from_seconds, 'earlierTo', m.earlier_to_seconds)
+  FROM video.fingerprints p JOIN video.matches m ON m.position = p.position
+  JOIN video.fingerprints e ON e.position = m.earlier WHERE p.submission_id = submissions.id)`
 
 /** A person's side of verification in the database. */
 export class ReviewStore extends Context.Service<ReviewStore, {
@@ -58,7 +66,7 @@ export class ReviewStore extends Context.Service<ReviewStore, {
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const settlements = yield* SettlementCommands
-      const columns = sql.literal(`${submissionColumns}, decided_at AS "decidedAt",
+      const columns = sql.literal(`${submissionColumns}, decided_at AS "decidedAt", ${seenBefore} AS "seenBefore",
         to_char(created_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"+00"') AS position`)
 
       const find = SqlSchema.findOneOption({

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { CampaignId, type SubmissionId, UserId } from "../../src/domain/Ids.ts"
 import { newId } from "../../src/services/NewId.ts"
+import { Reviews } from "../../src/services/Reviews.ts"
 import { SeenBefore } from "../../src/services/SeenBefore.ts"
 import { Verifier } from "../../src/services/Verifier.ts"
 import { edit, type EditName, editsOf } from "../layers/edits.ts"
@@ -122,6 +123,15 @@ layer(Layer.merge(VideoBench, Films.layer), { timeout: "120 seconds", excludeTes
           const told = JSON.stringify(second.done)
           for (const secret of [first.user, first.done.id, first.done.videoId]) assert.notInclude(told, secret)
           assert.strictEqual((yield* settlements(second.done.id)).length, 1)
+          const { queue } = yield* Reviews
+          const reviewed = yield* queue({ status: "rejected", cursor: undefined, limit: 20 })
+          const shown = reviewed.items.find(({ id }) => id === second.done.id)
+          assert.deepInclude(shown?.seenBefore, {
+            submissionId: first.done.id,
+            sure: true,
+            mirrored: true,
+            earlierTo: 5
+          })
         }),
       120_000
     )

@@ -75,7 +75,7 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("a video see
         const answers = yield* Effect.forEach(
           both,
           // Every second time the files differ and only the pictures are equal.
-          (who, at) => looked({ ...who, file: `race ${round} ${round % 2 === 0 ? "" : at}` }, fingerprint50(round)),
+          (who, at) => looked({ ...who, file: `race ${round} ${round % 2 === 0 ? "" : at}` }, noise(round)),
           { concurrency: "unbounded" }
         )
         const seen = answers.map(({ sighting }) => sighting._tag).sort()
@@ -107,7 +107,7 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("a video see
 
   it.effect("finds another's original behind any number of a member's own rejected copies", () =>
     Effect.gen(function*() {
-      const frames = fingerprint50(99)
+      const frames = noise(99)
       const me = yield* someone
       yield* looked({ ...yield* someone, file: "original" }, frames)
       for (let copy = 0; copy < 25; copy++) yield* looked({ ...me, file: `copy ${copy}`, status: "rejected" }, frames)
@@ -141,8 +141,8 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("a video see
     }))
 })
 
-/** Sixty moving pictures by themselves, all different, and different for each seed; nothing is drawn. */
-function fingerprint50(seed: number): Uint8Array {
+/** A fingerprint of thirty pictures, all different, and different for each seed; nothing is drawn. */
+function noise(seed: number): Uint8Array {
   const frames = new Uint8Array(30 * bytesPerFrame)
   let state = seed + 1
   for (let at = 0; at < frames.length; at++) {
