@@ -35,7 +35,15 @@ export const WalletHandlers = HttpApiBuilder.group(
     return handlers.handleAll({
       list: Effect.fnUntraced(function*() {
         const rows = yield* wallets.list((yield* CurrentUser).userId)
-        return { wallets: rows.map((row) => ({ ...row, available: row.balance - row.held })) }
+        return {
+          wallets: rows.map(({ balance, currency, held, id }) => ({
+            id,
+            currency,
+            balance,
+            held,
+            available: balance - held
+          }))
+        }
       }),
       balance: Effect.fnUntraced(function*({ query }) {
         const { userId } = yield* CurrentUser

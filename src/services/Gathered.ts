@@ -1,22 +1,22 @@
-import { Deferred, Effect, Exit, type Scope } from "effect"
+import { Deferred, Effect, Exit, Option, type Scope } from "effect"
 
 const largestBatch = 512
 
-interface Asked<K, E> {
+interface Asked<K, A, E> {
   readonly key: K
-  readonly answer: Deferred.Deferred<boolean, E>
+  readonly answer: Deferred.Deferred<Option.Option<A>, E>
 }
 
 /**
  * Questions of the same kind, asked together: while one query is on its way, the next ones gather, and one query answers
  * them all. As fresh as a query each, since a question is never answered by a query that was sent before it.
  */
-export const gathered = <K, E>(
-  among: (keys: ReadonlyArray<K>) => Effect.Effect<ReadonlySet<unknown>, E>
-): Effect.Effect<{ has(key: K): Effect.Effect<boolean, E> }, never, Scope.Scope> =>
+export const gathered = <K, A, E>(
+  among: (keys: ReadonlyArray<K>) => Effect.Effect<ReadonlyMap<unknown, A>, E>
+): Effect.Effect<(key: K) => Effect.Effect<Option.Option<A>, E>, never, Scope.Scope> =>
   Effect.gen(function*() {
     const scope = yield* Effect.scope
-    let waiting: Array<Asked<K, E>> = []
+    let waiting: Array<Asked<K, A, E>> = []
     let running = false
 
     const round = Effect.gen(function*() {
@@ -24,7 +24,7 @@ export const gathered = <K, E>(
       waiting = waiting.slice(largestBatch)
       const exit = yield* Effect.exit(among(batch.map(({ key }) => key)))
       for (const { answer, key } of batch) {
-        Deferred.doneUnsafe(answer, Exit.map(exit, (found) => found.has(key)))
+        Deferred.doneUnsafe(answer, Exit.map(exit, (found) => Option.fromUndefinedOr(found.get(key))))
       }
     })
     const rounds = Effect.gen(function*() {
@@ -34,14 +34,12 @@ export const gathered = <K, E>(
       running = false
     })
 
-    return {
-      has: (key) =>
-        Effect.suspend(() => {
-          const answer = Deferred.makeUnsafe<boolean, E>()
-          waiting.push({ key, answer })
-          if (running) return Deferred.await(answer)
-          running = true
-          return Effect.andThen(Effect.forkIn(rounds, scope), Deferred.await(answer))
-        })
-    }
+    return (key) =>
+      Effect.suspend(() => {
+        const answer = Deferred.makeUnsafe<Option.Option<A>, E>()
+        waiting.push({ key, answer })
+        if (running) return Deferred.await(answer)
+        running = true
+        return Effect.andThen(Effect.forkIn(rounds, scope), Deferred.await(answer))
+      })
   })

@@ -19,6 +19,7 @@ import {
 import { withDatabase } from "./Database.ts"
 import { LedgerStore, type Outcome } from "./LedgerStore.ts"
 import { LedgerWriter } from "./LedgerWriter.ts"
+import { spanWhenSampled } from "./TraceContext.ts"
 
 export type PostError = InsufficientFunds | PostingConflict | BalanceLimit | Unavailable
 
@@ -74,7 +75,7 @@ export class Ledger extends Context.Service<Ledger, {
       const store = yield* LedgerStore
       const writer = yield* LedgerWriter
 
-      const post = Effect.fn("Ledger.post")(function*(posting: Posting) {
+      const post = Effect.fnUntraced(function*(posting: Posting) {
         const currency = posting.legs[0]?.currency
         if (currency === undefined || !isBalanced(posting)) {
           return yield* Effect.die(new Error(`unbalanced posting ${posting.key}`))
@@ -93,7 +94,7 @@ export class Ledger extends Context.Service<Ledger, {
           legs: posting.legs.map((leg) => ({ ...leg.account, currency: leg.currency, amount: String(leg.amount) }))
         })
         return { ...(yield* accepted(outcome, currency)), id: TransferId.make(idOf(outcome)) }
-      })
+      }, spanWhenSampled("Ledger.post"))
 
       const authorise = Effect.fn("Ledger.authorise")(
         function*(hold: { key: string; account: Account; amount: Amount; currency: Currency }) {

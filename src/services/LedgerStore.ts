@@ -93,7 +93,8 @@ export class LedgerStore extends Context.Service<LedgerStore, {
   readonly alive: Effect.Effect<void, SqlError>
   /** Chains what was posted since the last link, at most so many transfers; answers how many. */
   chain(most: number): Effect.Effect<number, SqlError>
-  wallets(owner: UserId): Effect.Effect<ReadonlyArray<WalletRow>, SqlError>
+  /** The wallets of these members, each member's in the order of their currencies. */
+  wallets(owners: ReadonlyArray<UserId>): Effect.Effect<ReadonlyMap<string, ReadonlyArray<WalletRow>>, SqlError>
   accounts(
     kind: Account["kind"],
     owners: ReadonlyArray<string>
@@ -122,12 +123,12 @@ export class LedgerStore extends Context.Service<LedgerStore, {
         Effect.map(sql<{ readonly n: number }>`SELECT wallet.chain_next(${most}) AS n`, (rows) => rows[0]?.n ?? 0)
 
       const wallets = SqlSchema.findAll({
-        Request: UserId,
-        Result: WalletRow,
-        execute: (owner) =>
+        Request: Schema.Array(UserId),
+        Result: Schema.Struct({ ...WalletRow.fields, owner: Schema.String }),
+        execute: (owners) =>
           sql`
-          SELECT id, currency::text, balance, held FROM wallet.accounts
-          WHERE kind = 'wallet' AND owner = ${owner} ORDER BY currency`
+          SELECT id, owner, currency::text, balance, held FROM wallet.accounts
+          WHERE kind = 'wallet' AND owner = ANY(${[...owners]}::text[]) ORDER BY owner, currency`
       })
 
       const accounts = SqlSchema.findAll({
@@ -136,7 +137,7 @@ export class LedgerStore extends Context.Service<LedgerStore, {
         execute: (a) =>
           sql`
           SELECT id, owner, currency::text, balance, held FROM wallet.accounts
-          WHERE kind = ${a.kind} AND ${sql.in("owner", a.owners)}`
+          WHERE kind = ${a.kind} AND owner = ANY(${[...a.owners]}::text[])`
       })
 
       const transfer = SqlSchema.findOneOption({
@@ -159,7 +160,7 @@ export class LedgerStore extends Context.Service<LedgerStore, {
         expireHolds,
         alive: Effect.asVoid(sql`SELECT 1`),
         chain,
-        wallets: (owner) => decoded(wallets(owner)),
+        wallets: (owners) => Effect.map(decoded(wallets(owners)), (rows) => Map.groupBy(rows, ({ owner }) => owner)),
         accounts: (kind, owners) => decoded(accounts({ kind, owners })),
         transfer: (id) => decoded(transfer(id))
       })

@@ -1,4 +1,4 @@
-import { Context, Deferred, Effect, Layer, Option, Queue } from "effect"
+import { Clock, Context, Deferred, Effect, Exit, Layer, Queue } from "effect"
 import type { AnySpan } from "effect/Tracer"
 import { Unavailable } from "../domain/Problem.ts"
 import { withDatabase } from "./Database.ts"
@@ -7,12 +7,15 @@ import { type LedgerCommand, LedgerStore, type Outcome } from "./LedgerStore.ts"
 interface Job {
   readonly command: LedgerCommand
   readonly outcome: Deferred.Deferred<Outcome, Unavailable>
-  readonly span: Option.Option<AnySpan>
+  readonly span: AnySpan | undefined
+  readonly since: number
 }
 
 /** docs/security.md: what waits beyond this is turned away at once. */
 const capacity = 10_000
 const largestBatch = 512
+/** Milliseconds. */
+const longestWait = 8_000
 
 /**
  * Group commit: commands queue here, one writer takes whatever has gathered, posts it as one statement and gives every
@@ -29,42 +32,57 @@ export class LedgerWriter extends Context.Service<LedgerWriter, {
       const store = yield* LedgerStore
       const jobs = yield* Queue.dropping<Job>(capacity)
 
-      const submit = Effect.fnUntraced(function*(command: LedgerCommand) {
-        const outcome = yield* Deferred.make<Outcome, Unavailable>()
-        const span = yield* Effect.option(Effect.currentParentSpan)
-        const accepted = yield* Queue.offer(jobs, { command, outcome, span })
-        if (!accepted) {
-          return yield* new Unavailable({ detail: "The ledger's queue is full. Nothing was posted.", retry_after: 1 })
-        }
-        // A caller that goes away stops waiting; its command stays queued and is posted. One that waits longer than any
-        // batch can take learns only that the answer is unknown: the same key will tell.
-        return yield* Deferred.await(outcome).pipe(
-          Effect.timeoutOption("8 seconds"),
-          Effect.flatMap(Option.match({ onNone: () => Effect.fail(unknown), onSome: Effect.succeed }))
-        )
-      })
+      // In the order in which they came, which is that in which they run out of patience.
+      const waiting = new Set<Job>()
+
+      // A caller that goes away stops waiting; its command stays queued and is posted.
+      const submit = (command: LedgerCommand) =>
+        Effect.withFiber<Outcome, Unavailable>((fiber) => {
+          const job: Job = {
+            command,
+            outcome: Deferred.makeUnsafe<Outcome, Unavailable>(),
+            span: fiber.cache.span,
+            since: fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+          }
+          if (!Queue.offerUnsafe(jobs, job)) return Effect.fail(full)
+          waiting.add(job)
+          return Deferred.await(job.outcome)
+        })
+
+      const answer = (job: Job, outcome: Exit.Exit<Outcome, Unavailable>) => {
+        Deferred.doneUnsafe(job.outcome, outcome)
+        waiting.delete(job)
+      }
+
+      // Whoever waits longer than any batch can take learns only that the answer is unknown: the same key will tell. One
+      // look at all of them costs less than a timer for each.
+      const impatience = Effect.clockWith((clock) =>
+        Effect.sync(() => {
+          const latest = clock.currentTimeMillisUnsafe() - longestWait
+          for (const job of waiting) {
+            if (job.since > latest) return
+            answer(job, Exit.fail(unknown))
+          }
+        })
+      ).pipe(Effect.delay("500 millis"), Effect.forever)
+      // Beside the writer and not in it: the writer may be what is gone.
+      yield* Effect.forkScoped(impatience)
 
       const postAll = (batch: ReadonlyArray<Job>): Effect.Effect<void> =>
         withDatabase(store.post(batch.map((job) => job.command))).pipe(
-          Effect.matchEffect({
+          Effect.match({
             onSuccess: (outcomes) =>
-              Effect.sync(() => {
-                batch.forEach((job, i) => {
-                  const outcome = outcomes[i]
-                  Deferred.doneUnsafe(
-                    job.outcome,
-                    outcome === undefined ? Effect.fail(unknown) : Effect.succeed(outcome)
-                  )
-                })
+              batch.forEach((job, i) => {
+                const outcome = outcomes[i]
+                answer(job, outcome === undefined ? Exit.fail(unknown) : Exit.succeed(outcome))
               }),
-            onFailure: (away) =>
-              Effect.sync(() => batch.forEach((j) => Deferred.doneUnsafe(j.outcome, Effect.fail(away))))
+            onFailure: (away) => batch.forEach((job) => answer(job, Exit.fail(away)))
           }),
           // A statement that PostgreSQL refuses is a fault of one command. It must not fail its neighbours, so each is then
           // posted alone, and only the faulty one dies.
           Effect.catchDefect((defect) =>
             batch.length === 1
-              ? Effect.sync(() => batch.forEach((job) => Deferred.doneUnsafe(job.outcome, Effect.die(defect))))
+              ? Effect.sync(() => batch.forEach((job) => answer(job, Exit.die(defect))))
               : Effect.forEach(batch, (job) => postAll([job]), { discard: true })
           )
         )
@@ -75,14 +93,10 @@ export class LedgerWriter extends Context.Service<LedgerWriter, {
           yield* postAll(batch).pipe(
             Effect.withSpan("LedgerWriter.batch", {
               root: true,
-              links: batch.slice(0, 64).flatMap((job) =>
-                Option.isSome(job.span) ? [{ span: job.span.value, attributes: {} }] : []
-              ),
+              links: batch.slice(0, 64).flatMap(({ span }) => span === undefined ? [] : [{ span, attributes: {} }]),
               attributes: { "midnight.batch.size": batch.length }
             }),
-            Effect.onExit(() =>
-              Effect.sync(() => batch.forEach((j) => Deferred.doneUnsafe(j.outcome, Effect.fail(unknown))))
-            )
+            Effect.onExit(() => Effect.sync(() => batch.forEach((job) => answer(job, Exit.fail(unknown)))))
           )
         })
       )
@@ -91,6 +105,8 @@ export class LedgerWriter extends Context.Service<LedgerWriter, {
     })
   )
 }
+
+const full = new Unavailable({ detail: "The ledger's queue is full. Nothing was posted.", retry_after: 1 })
 
 const unknown = new Unavailable({
   detail: "The ledger's answer is unknown. Repeat the request with the same Idempotency-Key to learn it.",

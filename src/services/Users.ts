@@ -5,6 +5,7 @@ import type { Unavailable } from "../domain/Problem.ts"
 import { withDatabase } from "./Database.ts"
 import { gathered } from "./Gathered.ts"
 import { type Account, IdentityStore } from "./IdentityStore.ts"
+import { spanWhenSampled } from "./TraceContext.ts"
 
 const decodeEmail = Schema.decodeUnknownOption(Email)
 const isActive = ({ disabledAt }: Account) => Option.isNone(disabledAt)
@@ -23,7 +24,9 @@ export class Users extends Context.Service<Users, {
       const store = yield* IdentityStore
       const activeById = (id: UserId) => Effect.map(withDatabase(store.findById(id)), Option.filter(isActive))
       // Every transfer asks this, so it is asked for many at once.
-      const active = yield* gathered((ids: ReadonlyArray<UserId>) => withDatabase(store.activeAmong(ids)))
+      const active = yield* gathered((ids: ReadonlyArray<UserId>) =>
+        Effect.map(withDatabase(store.activeAmong(ids)), (found) => new Map([...found].map((id) => [id, true])))
+      )
       return Users.of({
         findByEmail: Effect.fn("Users.findByEmail")(function*(email: string) {
           const address = decodeEmail(email)
@@ -31,7 +34,7 @@ export class Users extends Context.Service<Users, {
           const found = yield* withDatabase(store.findByEmail(address.value))
           return Option.map(Option.filter(found, isActive), ({ user }) => user.id)
         }),
-        exists: Effect.fn("Users.exists")((id: UserId) => active.has(id)),
+        exists: (id) => spanWhenSampled("Users.exists")(Effect.map(active(id), Option.isSome)),
         emailOf: Effect.fn("Users.emailOf")((id: UserId) =>
           Effect.map(activeById(id), Option.map(({ user }) => user.email))
         )

@@ -15,9 +15,11 @@ import {
   walletOf
 } from "../domain/Wallet.ts"
 import { withDatabase } from "./Database.ts"
+import { gathered } from "./Gathered.ts"
 import { Ledger, type PostError } from "./Ledger.ts"
 import { type EntryRow, LedgerHistoryStore } from "./LedgerHistoryStore.ts"
 import { LedgerStore, type TransferRow, type WalletRow } from "./LedgerStore.ts"
+import { spanWhenSampled } from "./TraceContext.ts"
 import { Users } from "./Users.ts"
 
 type TransferError =
@@ -75,7 +77,12 @@ export class Wallets extends Context.Service<Wallets, {
         const history = yield* LedgerHistoryStore
         const users = yield* Users
 
-        const list = Effect.fn("Wallets.list")((owner: UserId) => withDatabase(store.wallets(owner)))
+        // Everybody looks at their wallet all the time, so many are looked at at once.
+        const walletsOf = yield* gathered((owners: ReadonlyArray<UserId>) => withDatabase(store.wallets(owners)))
+        const list = (owner: UserId) =>
+          spanWhenSampled("Wallets.list")(
+            Effect.map(walletsOf(owner), Option.getOrElse((): ReadonlyArray<WalletRow> => []))
+          )
 
         const entries = Effect.fn("Wallets.entries")(function*(query: Parameters<Wallets["Service"]["entries"]>[0]) {
           yield* inOrder(query)
@@ -137,7 +144,7 @@ export class Wallets extends Context.Service<Wallets, {
           return row.value
         })
 
-        const transfer = Effect.fn("Wallets.transfer")(function*(request: TransferRequest) {
+        const transfer = Effect.fnUntraced(function*(request: TransferRequest) {
           const { digest, replayed, scope, userId } = yield* MoneyRequest
           if (!currencies.includes(request.currency)) {
             return yield* new UnsupportedCurrency({ currency: request.currency, allowed: [...currencies] })
@@ -174,7 +181,7 @@ export class Wallets extends Context.Service<Wallets, {
             memo: request.memo ?? null,
             createdAt: DateTime.makeUnsafe(posted.at)
           }
-        })
+        }, spanWhenSampled("Wallets.transfer"))
 
         return Wallets.of({ list, entries, balance, statement, transfer, find })
       })

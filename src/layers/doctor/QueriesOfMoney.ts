@@ -85,7 +85,7 @@ export const ledgerQueries = (store: Ledger, real: Samples) => {
     expireHolds: store.expireHolds,
     alive: store.alive,
     chain: after(store.post(optimistic), store.chain(100)),
-    wallets: store.wallets(real.walletOwner),
+    wallets: store.wallets([real.walletOwner]),
     accounts: store.accounts("wallet", [real.walletOwner, fresh(UserId)]),
     transfer: store.transfer(real.transferId)
   }
