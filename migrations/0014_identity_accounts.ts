@@ -82,4 +82,10 @@ const revocations = statements([
   `GRANT SELECT, INSERT, DELETE ON identity.revocations TO midnight_identity`
 ])
 
-export const identityAccounts = Effect.all([accounts, revocations, mail], { discard: true })
+/** What an account must not leave behind when it is erased: campaigns that only their sponsor can close, and rewards to come. */
+const involvement = statements([
+  `CREATE INDEX campaigns_open ON rewards.campaigns (sponsor_id) WHERE status <> 'closed'`,
+  `CREATE INDEX slots_pending ON rewards.slots (user_id) WHERE status IN ('reserving', 'reserved')`
+])
+
+export const identityAccounts = Effect.all([accounts, revocations, involvement, mail], { discard: true })

@@ -1,6 +1,7 @@
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "effect/http-api"
 import { DisplayName, InvalidCredentials, NewPassword, Password, Session, User } from "../domain/Identity.ts"
+import { AccountExport, AccountNotEmpty, ErasureRequest } from "../domain/IdentityAccount.ts"
 import { SessionId } from "../domain/Ids.ts"
 import { pageOf, pageQuery } from "../domain/Page.ts"
 import { InvalidRequest, NotFound, TooManyRequests, Unauthorized, Unavailable } from "../domain/Problem.ts"
@@ -55,9 +56,20 @@ const resendVerification = HttpApiEndpoint.post("resendVerification", "/api/auth
   .annotate(AdmissionClass, "auth")
   .annotate(RatePolicies, resendPolicies)
 
+const exportMe = HttpApiEndpoint.get("exportMe", "/api/auth/me/export", {
+  success: AccountExport,
+  error: [Unauthorized, Unavailable]
+}).annotate(RatePolicies, [{ name: "export", limit: 10, windowSeconds: 3600, by: "user" }])
+
+const eraseMe = HttpApiEndpoint.delete("eraseMe", "/api/auth/me", {
+  payload: ErasureRequest,
+  success: HttpApiSchema.NoContent,
+  error: [AccountNotEmpty, InvalidCredentials, TooManyRequests, Unauthorized, Unavailable]
+}).annotate(AdmissionClass, "auth")
+
 /** What somebody who is signed in does with their own account. */
 export class AccountApi extends HttpApiGroup.make("account")
-  .add(logout, me, updateMe, sessions, revokeSession, changePassword, resendVerification)
+  .add(logout, me, updateMe, sessions, revokeSession, changePassword, resendVerification, exportMe, eraseMe)
   .annotateEndpoints(AccessPolicy, "signedIn")
   .middleware(Admission)
   .middleware(RateLimit)

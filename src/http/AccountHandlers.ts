@@ -3,6 +3,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import { defaultLimit } from "../domain/Page.ts"
 import { CurrentUser } from "../domain/Principal.ts"
 import { Identity } from "../services/Identity.ts"
+import { Accounts } from "../services/IdentityAccounts.ts"
 import { Credentials } from "../services/IdentityCredentials.ts"
 import { Sessions } from "../services/IdentitySessions.ts"
 import { Api } from "./Api.ts"
@@ -15,6 +16,7 @@ export const AccountHandlers = HttpApiBuilder.group(
     const identity = yield* Identity
     const sessions = yield* Sessions
     const credentials = yield* Credentials
+    const accounts = yield* Accounts
     const address = yield* ClientAddress
     return handlers.handleAll({
       logout: () => Effect.flatMap(CurrentUser, sessions.end),
@@ -32,7 +34,10 @@ export const AccountHandlers = HttpApiBuilder.group(
       revokeSession: ({ params }) => Effect.flatMap(CurrentUser, (user) => sessions.revoke(user, params.id)),
       changePassword: ({ payload, request }) =>
         Effect.flatMap(CurrentUser, (user) => credentials.change(user, { ...payload, address: address.of(request) })),
-      resendVerification: () => Effect.flatMap(CurrentUser, ({ userId }) => credentials.resendVerification(userId))
+      resendVerification: () => Effect.flatMap(CurrentUser, ({ userId }) => credentials.resendVerification(userId)),
+      exportMe: () => Effect.flatMap(CurrentUser, accounts.export),
+      eraseMe: ({ payload, request }) =>
+        Effect.flatMap(CurrentUser, (user) => accounts.erase(user, payload.password, address.of(request)))
     })
   })
 )

@@ -23,6 +23,7 @@ import { WebhooksHandlers } from "../http/WebhooksHandlers.ts"
 import { DeadLetters } from "../services/DeadLetters.ts"
 import { AuditLog } from "../services/AuditLog.ts"
 import { Health } from "../services/Health.ts"
+import { Accounts } from "../services/IdentityAccounts.ts"
 import * as Settings from "./Config.ts"
 import { serveHttp } from "./HttpServer.ts"
 import { IdentityLive } from "./IdentityLive.ts"
@@ -34,7 +35,7 @@ import { WalletLive } from "./WalletLive.ts"
 
 /** The bulkheads of the API process. Each stands on a pool of its own; what they share is what they need of one another. */
 export const Bulkheads = DeadLetters.layer.pipe(
-  Layer.provideMerge(Layer.mergeAll(VideoLive, PaymentsLive, AuditLog.layer)),
+  Layer.provideMerge(Layer.mergeAll(VideoLive, PaymentsLive, AuditLog.layer, Accounts.layer)),
   Layer.provideMerge(RewardsLive.pipe(Layer.provide(VerdictsLive))),
   Layer.provideMerge(WalletLive),
   Layer.provideMerge(IdentityLive),

@@ -79,7 +79,8 @@ const sweep = Effect.gen(function*() {
   return yield* every("10 minutes", round)
 })
 
-const revocations = Effect.gen(function*() {
+/** Reads for good what other processes have revoked. */
+export const followRevocations = Effect.gen(function*() {
   const { catchUp } = yield* Revocations
   // Half of what a disabled account may have left. A round that fails is not the end: what is known stays known.
   return yield* every("500 millis", Effect.ignore(catchUp))
@@ -109,7 +110,7 @@ export const IdentityServices = Layer.unwrap(
 /** The identity bulkhead: accounts, sessions, access tokens, and what other bulkheads may ask of users. */
 export const IdentityLive = Layer.mergeAll(
   supervised("identity", "sweep", sweep),
-  supervised("identity", "revocations", revocations),
+  supervised("identity", "revocations", followRevocations),
   supervised("identity", "mail", mail).pipe(
     Layer.provide(MailDelivery.layer),
     Layer.provide(Layer.merge(MailerLive, MailSettingsLive))

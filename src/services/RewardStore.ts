@@ -69,6 +69,8 @@ export class RewardStore extends Context.Service<RewardStore, {
     status: SlotRow["status"],
     paid: Option.Option<{ readonly transferId: TransferId; readonly reference: Readonly<Record<string, string>> }>
   ): Effect.Effect<void, SqlError>
+  /** Whether somebody has a campaign that is not closed, or a submission whose reward is not decided. */
+  isInvolved(userId: UserId): Effect.Effect<boolean, SqlError>
   /** Slots whose taking was begun long ago and not ended: a process died in between. */
   readonly unfinished: Effect.Effect<ReadonlyArray<SubmissionId>, SqlError>
 }>()("midnight/services/rewards/RewardStore") {
@@ -194,6 +196,13 @@ export class RewardStore extends Context.Service<RewardStore, {
         intend,
         slot: (id) => decoded(slotRow(id)),
         setSlot,
+        isInvolved: (userId) =>
+          Effect.map(
+            sql`SELECT 1 WHERE EXISTS (SELECT FROM rewards.campaigns WHERE sponsor_id = ${userId} AND status <> 'closed')
+                            OR EXISTS (SELECT FROM rewards.slots
+                                        WHERE user_id = ${userId} AND status IN ('reserving', 'reserved'))`,
+            (rows) => rows.length > 0
+          ),
         unfinished: Effect.map(unfinished, (rows) => rows.map((row) => row.id))
       })
     })

@@ -38,6 +38,8 @@ export class Rewards extends Context.Service<Rewards, {
    * bulkhead for the verdict, and the posting names what justified it.
    */
   settle(command: typeof SettleCommand.Type): Effect.Effect<void, PostError | VerdictMissing>
+  /** Whether money of somebody's still waits here: a campaign of theirs is not closed, or a reward is not decided. */
+  isInvolved(userId: UserId): Effect.Effect<boolean, Unavailable>
   /** Gives back the slots whose taking was begun and never ended. One round of the sweeper. */
   readonly sweep: Effect.Effect<void, Unavailable>
 }>()("midnight/services/rewards/Rewards") {
@@ -152,7 +154,9 @@ export class Rewards extends Context.Service<Rewards, {
         yield* Effect.forEach(yield* withDatabase(store.unfinished), release, { discard: true })
       })()
 
-      return Rewards.of({ reserve, release, settle, sweep })
+      const isInvolved = Effect.fn("Rewards.isInvolved")((userId: UserId) => withDatabase(store.isInvolved(userId)))
+
+      return Rewards.of({ reserve, release, settle, isInvolved, sweep })
     })
   )
 }

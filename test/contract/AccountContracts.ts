@@ -3,7 +3,7 @@ import { Effect, Redacted, Schema } from "effect"
 import { randomUUID } from "node:crypto"
 import { Email, NewPassword } from "../../src/domain/Identity.ts"
 import { SessionId } from "../../src/domain/Ids.ts"
-import { ApiTest, as, fromAfar, register, send } from "../layers/ApiTest.ts"
+import { ApiTest, as, fromAfar, give, register, send } from "../layers/ApiTest.ts"
 import { awaitToken, mailsTo, subjects } from "../layers/Mailbox.ts"
 import { Cast, type Contracts } from "./RouteContract.ts"
 import { wrongPage } from "./WalletContracts.ts"
@@ -177,5 +177,46 @@ export const accountContracts: Contracts = {
       yield* awaitToken(member.email, subjects.verify, 2)
       assert.lengthOf(yield* mailsTo(member.email, subjects.verify), 2)
     })
+  },
+  "GET /api/auth/me/export": {
+    status: 200,
+    signedIn: true,
+    keyed: false,
+    shape: {
+      "": ["exportedAt", "user", "sessions", "securityEvents", "wallets", "elsewhere"],
+      "sessions.0": session,
+      "securityEvents.0": ["id", "kind", "userId", "by", "sessionId", "reason", "roles", "requestId", "createdAt"],
+      "wallets.0": ["id", "currency", "balance", "held", "available"]
+    },
+    attempt: Effect.gen(function*() {
+      const member = yield* register()
+      yield* give(member.id, 5)
+      return { path: "/api/auth/me/export", token: member.token }
+    }),
+    typed: Effect.gen(function*() {
+      const { client } = yield* ApiTest
+      const member = yield* register()
+      const all = yield* client.account.exportMe().pipe(as(member))
+      assert.strictEqual(all.user.email, member.email)
+      assert.deepStrictEqual(all.securityEvents.map(({ kind }) => kind), ["account_exported", "registered"])
+    })
+  },
+  "DELETE /api/auth/me": {
+    status: 204,
+    signedIn: true,
+    keyed: false,
+    shape: {},
+    attempt: Effect.map(register(), ({ password, token }) => ({ path: "/api/auth/me", token, body: { password } })),
+    typed: Effect.gen(function*() {
+      const { client } = yield* ApiTest
+      const member = yield* register()
+      const erase = (password: string) =>
+        client.account.eraseMe({ payload: { password: Redacted.make(password) } }).pipe(as(member))
+      assert.strictEqual((yield* Effect.flip(erase("not the right passphrase")))._tag, "InvalidCredentials")
+      yield* give(member.id, 5)
+      const full = yield* Effect.flip(erase(member.password))
+      assert.strictEqual(full._tag === "AccountNotEmpty" ? full.currencies.join() : full._tag, "NGN")
+    }),
+    wrong: [[{ password: "" }, "/body/password"], [{ password: 5 }, "/body/password"]]
   }
 }

@@ -66,6 +66,7 @@ const rewards = Layer.effect(
       reserve,
       release: (id) => Ref.update(released, (all) => [...all, id]),
       settle: () => Effect.die("settlement is the money side's"),
+      isInvolved: () => Effect.succeed(false),
       sweep: Effect.void
     }
   })

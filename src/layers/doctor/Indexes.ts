@@ -104,6 +104,7 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
   },
   "rewards.campaigns": {
     campaigns_listed: serves("btree (created_at DESC, id DESC)", "RewardStore.list"),
+    campaigns_open: serves("btree (sponsor_id) WHERE (status <> 'closed'::text)", "RewardStore.isInvolved"),
     campaigns_pkey: serves(
       "unique btree (id)",
       "RewardStore.find RewardStore.setStatus RewardStore.edit RewardStore.intend RewardStore.setSlot"
@@ -112,6 +113,10 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
   },
   "rewards.slots": {
     slots_member: serves("btree (campaign_id, user_id) WHERE (status <> 'released'::text)", "RewardStore.intend"),
+    slots_pending: serves(
+      "btree (user_id) WHERE (status = ANY (ARRAY['reserving'::text, 'reserved'::text]))",
+      "RewardStore.isInvolved"
+    ),
     slots_pkey: serves("unique btree (submission_id)", "RewardStore.intend RewardStore.slot RewardStore.setSlot"),
     slots_unfinished: serves("btree (updated_at) WHERE (status = 'reserving'::text)", "RewardStore.unfinished")
   },

@@ -216,6 +216,7 @@ export const rewardQueries = (store: Rewards, real: Samples, now: DateTime.Utc) 
     intend: after(insert, intend),
     slot: store.slot(real.slotId),
     setSlot: after(Effect.andThen(insert, intend), store.setSlot(slot.submissionId, "reserved", Option.none())),
+    isInvolved: store.isInvolved(real.userId),
     unfinished: store.unfinished
   }
   return named("RewardStore", uses)
