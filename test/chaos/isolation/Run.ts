@@ -1,4 +1,5 @@
 import { Effect } from "effect"
+import { rmSync } from "node:fs"
 import { join } from "node:path"
 import { auditOf } from "../../../bench/books.ts"
 import { makeClip } from "../../../src/main/demo/Clip.ts"
@@ -85,9 +86,11 @@ export const runAll = async (plan: Plan): Promise<Pick<Report, "rows" | "skipped
   const step = (what: string) => plan.say(Math.min(1, done++ / steps), what)
   step("PostgreSQL, the API, the sandbox provider")
   const stage = await openStage(plan.folder)
-  for (const signal of ["SIGINT", "SIGTERM"]) {
-    process.once(signal, () => void stage.close().finally(() => process.exit(130)))
+  const leave = () => {
+    rmSync(plan.folder, { recursive: true, force: true })
+    process.exit(130)
   }
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => void stage.close().finally(leave))
   try {
     const clip = join(plan.folder, "clip.mp4")
     await Effect.runPromise(makeClip({ path: clip, seconds: 6, width: 1280, height: 720, kind: "scene" }))

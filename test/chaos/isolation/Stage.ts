@@ -133,7 +133,10 @@ export const openStage = async (folder: string): Promise<Stage> => {
     )
   }
   await useApi()
-  const videoProcess = new VideoProcess(environment("Video"), folder, video)
+  const videoProcess = new VideoProcess(environment("Video"), folder, {
+    forget: () => query(url, "DELETE FROM video.heartbeats"),
+    beats: async () => (await query(url, "SELECT 1 FROM video.heartbeats")).length > 0
+  })
   return {
     folder,
     postgres,

@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { closeSync, openSync, readFileSync } from "node:fs"
-import { connect } from "node:net"
 import { join, resolve } from "node:path"
 import { descendants, kill } from "../../layers/DevServer.ts"
 
@@ -17,21 +16,17 @@ export interface VideoProgram {
   readonly pauseMillis?: number
 }
 
-const listens = (port: number) =>
-  new Promise<boolean>((settle) => {
-    const socket = connect({ port, host: "127.0.0.1" })
-    socket.once("connect", () => {
-      socket.destroy()
-      settle(true)
-    })
-    socket.once("error", () => settle(false))
-  })
+/** How others see whether it works: by its heartbeat. */
+export interface Pulse {
+  readonly forget: () => Promise<unknown>
+  readonly beats: () => Promise<boolean>
+}
 
 /** The video process under a supervisor that never gives up: it is started again whenever it ends. */
 export class VideoProcess {
   readonly #environment: Readonly<Record<string, string>>
   readonly #log: string
-  readonly #port: number
+  readonly #pulse: Pulse
   #program: VideoProgram = {}
   #child: ChildProcess | undefined
   #again: NodeJS.Timeout | undefined
@@ -39,10 +34,10 @@ export class VideoProcess {
   #wanted = false
   #read = 0
 
-  constructor(environment: Readonly<Record<string, string>>, folder: string, port: number) {
+  constructor(environment: Readonly<Record<string, string>>, folder: string, pulse: Pulse) {
     this.#environment = environment
     this.#log = join(folder, "video.log")
-    this.#port = port
+    this.#pulse = pulse
   }
 
   get pid(): number | undefined {
@@ -79,7 +74,7 @@ export class VideoProcess {
     })
   }
 
-  /** Starts it and waits until it listens, or has ended: some faults come that early. */
+  /** Starts it and waits until its heart beats, or it has ended: some faults come that early. */
   async start(program: VideoProgram): Promise<void> {
     await this.stop()
     this.#program = program
@@ -87,9 +82,10 @@ export class VideoProcess {
     this.#wanted = true
     closeSync(openSync(this.#log, "a", 0o600))
     this.#read = readFileSync(this.#log, "utf8").length
+    await this.#pulse.forget()
     this.#launch()
-    for (let tries = 0; tries < 600; tries++) {
-      if (await listens(this.#port) || this.#ends.length > 0) return
+    for (let tries = 0; tries < 1_200; tries++) {
+      if (await this.#pulse.beats() || this.#ends.length > 0) return
       await new Promise((settle) => setTimeout(settle, 50))
     }
     throw new Error(`The video process did not start. Its log ends:\n${this.log().slice(-2_000)}`)

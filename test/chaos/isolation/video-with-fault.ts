@@ -19,7 +19,7 @@ const endings = <E>(ending: Effect.Effect<never, E>) =>
 
 const soon = (work: () => void) => Layer.effectDiscard(Effect.sync(() => void setTimeout(work, 200)))
 
-const leaked: Array<ReadonlyArray<object>> = []
+const leaked: Array<ReadonlyArray<unknown>> = []
 
 const faults: Readonly<Record<string, Layer.Layer<never, never, Health>>> = {
   "fails": endings(Effect.fail("a typed failure")),
@@ -31,7 +31,7 @@ const faults: Readonly<Record<string, Layer.Layer<never, never, Health>>> = {
     for (let n = 1;; n++) Math.sqrt(n)
   }),
   "leaks": soon(() => {
-    setInterval(() => leaked.push(Array.from({ length: 150_000 }, (_, n) => ({ n }))), 20)
+    setInterval(() => leaked.push(Array<number>(1_000_000).fill(leaked.length)), 20)
   }),
   "child": Layer.empty
 }
