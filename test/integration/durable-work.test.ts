@@ -33,7 +33,10 @@ const approve = Effect.fnUntraced(function*(id: SubmissionId) {
   const store = yield* VerificationStore
   yield* store.begin(id, 1)
   const settlement = Option.some({ submissionId: id, requestId: "test", traceparent: Option.none() })
-  return yield* store.decide({ submissionId: id, outcome: "approved", checks: [], reasons: [] }, settlement)
+  return yield* store.decide(
+    { submissionId: id, outcome: "approved", checks: [], reasons: [], hasPictures: false },
+    settlement
+  )
 })
 
 /** The command as people call it. */
