@@ -141,6 +141,9 @@ const screen = (place: Place) => {
     ...(place.embedded
       ? [
         line("Data", place.home, "PostgreSQL 18, secrets, uploads, logs"),
+        ...((process.env["SMTP_URL"] ?? "") === ""
+          ? [line("Mail", join(place.home, "mailbox"), "what would be sent, as .eml files")]
+          : []),
         line("Users", join(place.home, "demo.json"), "admin, sponsor, reviewer, two members")
       ]
       : []),
