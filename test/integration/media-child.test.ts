@@ -163,7 +163,7 @@ layer(fixtures, { excludeTestServices: true, timeout: "30 seconds" })("MediaEngi
           expect(limits).toMatch(/Max open files\s+64 /)
           expect(limits).toMatch(/Max cpu time\s+60 /)
           expect(limits).toMatch(/Max core file size\s+0 /)
-          expect(limits).toMatch(/Max file size\s+268435456 /)
+          expect(limits).toMatch(/Max file size\s+0 /)
           expect(limits).toMatch(/Max data size\s+1342177280 /)
         }
         // Field 41, the policy, is the 39th after the name; 5 is SCHED_IDLE.

@@ -1,4 +1,4 @@
-import { Deferred, Effect, Schedule } from "effect"
+import { Clock, Deferred, Effect, Schedule } from "effect"
 import { spawn } from "node:child_process"
 import type { ChildProcessWithoutNullStreams } from "node:child_process"
 import { readFile } from "node:fs/promises"
@@ -20,12 +20,13 @@ export interface Child {
 const longestOutput = 768 * 1024
 const longestErrors = 4 * 1024
 
+// Also after the child itself is gone: what it started may not be.
 const killGroup = (child: ChildProcessWithoutNullStreams) => {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+  if (child.pid === undefined) return
   try {
     process.kill(-child.pid, "SIGKILL")
   } catch {
-    // It went by itself between the look and the kill, or this system has no process groups.
+    // Nobody is left of the group, or this system has no process groups.
     child.kill("SIGKILL")
   }
 }
@@ -45,6 +46,8 @@ const collect = (child: ChildProcessWithoutNullStreams, done: Deferred.Deferred<
   child.on("error", (error) => {
     Deferred.doneUnsafe(done, Effect.fail(new MediaEngineFailed({ reason: "spawn_failed", detail: error.message })))
   })
+  // Whoever else holds the pipes open would keep them from closing.
+  child.on("exit", () => killGroup(child))
   child.on("close", (code, signal) => {
     Deferred.doneUnsafe(done, Effect.succeed({ code, signal, output, errors }))
   })
@@ -92,3 +95,28 @@ export const watchResident = (pid: number, limit: number): Effect.Effect<never, 
     Effect.repeat(Schedule.spaced("100 millis")),
     Effect.andThen(Effect.never)
   )
+
+/** How long the child's main thread, which does the work, was ready and the kernel gave the processor to others. */
+const waitedOf = (pid: number) =>
+  Effect.promise(() =>
+    readFile(`/proc/${pid}/schedstat`, "latin1").then((text) => Number(text.split(" ")[1] ?? 0) / 1e6, () => 0)
+  )
+
+/**
+ * Fails once the process has had `seconds` of wall time for itself; never succeeds. At idle priority a full machine may give
+ * it no processor for minutes: that says nothing about the file, and starting it again would only lose what it has done.
+ */
+export const watchWall = Effect.fnUntraced(function*(pid: number, seconds: number) {
+  const begin = yield* Clock.currentTimeMillis
+  for (;;) {
+    const waited = yield* waitedOf(pid)
+    const left = seconds * 1_000 + waited - ((yield* Clock.currentTimeMillis) - begin)
+    if (left <= 0) {
+      const detail = `no answer within ${seconds} s, and ${
+        (waited / 1_000).toFixed(1)
+      } s more of waiting for a processor`
+      return yield* new MediaEngineFailed({ reason: "timed_out", detail })
+    }
+    yield* Effect.sleep(Math.max(100, left))
+  }
+})

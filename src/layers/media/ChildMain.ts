@@ -1,6 +1,7 @@
 // The child program: one job in, one answer out, then gone. See Engine.ts for the guards it runs under.
 import { AV_LOG_QUIET } from "node-av/constants"
 import { Log } from "node-av/lib"
+import { statSync } from "node:fs"
 import { measure } from "./Measure.ts"
 import type { Time } from "./Measure.ts"
 import type { Answer, Job, Phase } from "./Protocol.ts"
@@ -15,10 +16,9 @@ const time: Time = async (name, work, describe) => {
   return result
 }
 
-const run = async (line: string): Promise<void> => {
-  phases.push({ name: "media.start", startMs: performance.timeOrigin, endMs: now(), attributes: {} })
-  const job: Job = JSON.parse(line)
-  const findings = await measure(job, time)
+type Found = typeof Answer.Encoded["findings"]
+
+const respond = (findings: Found): void => {
   const { system, user } = process.cpuUsage()
   const answer: typeof Answer.Encoded = {
     findings,
@@ -27,6 +27,30 @@ const run = async (line: string): Promise<void> => {
     phases
   }
   process.stdout.write(`${JSON.stringify(answer)}\n`, () => process.exit(0))
+}
+
+/** What is judged must be what was uploaded, whole: a file that somebody still writes to has no end to wait for. */
+const whileUnchanged = async (path: string, work: () => Promise<Found>): Promise<Found> => {
+  const { ino, mtimeMs, size } = statSync(path)
+  const changed = () => {
+    const now = statSync(path, { throwIfNoEntry: false })
+    return now?.ino !== ino || now.mtimeMs !== mtimeMs || now.size !== size
+  }
+  const refusal: Found = { _tag: "Truncated", detail: "it changed while it was read" }
+  const watch = setInterval(() => {
+    if (!changed()) return
+    clearInterval(watch)
+    respond(refusal)
+  }, 250)
+  const findings = await work()
+  clearInterval(watch)
+  return changed() ? refusal : findings
+}
+
+const run = async (line: string): Promise<void> => {
+  phases.push({ name: "media.start", startMs: performance.timeOrigin, endMs: now(), attributes: {} })
+  const job: Job = JSON.parse(line)
+  respond(await whileUnchanged(job.path, () => measure(job, time)))
 }
 
 const fail = (error: unknown): void => {

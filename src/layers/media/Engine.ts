@@ -1,11 +1,13 @@
 import { Effect, Exit as EffectExit, Layer, Option, Schema } from "effect"
 import type { Tracer } from "effect"
 import { Headers, HttpTraceContext } from "effect/http"
+import { stat } from "node:fs/promises"
 import { resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { MediaEngine, MediaEngineFailed } from "../../services/MediaEngine.ts"
+import type { MediaReport } from "../../services/MediaEngine.ts"
 import { lowerSession } from "../Priority.ts"
-import { startChild, watchResident } from "./Child.ts"
+import { startChild, watchResident, watchWall } from "./Child.ts"
 import type { Exit } from "./Child.ts"
 import { probeGuards } from "./Guard.ts"
 import type { ChildLimits, Guards } from "./Guard.ts"
@@ -22,6 +24,7 @@ const defaults: EngineOptions = {
   residentBytes: 640 * 1024 * 1024,
   cpuSeconds: 60,
   wallSeconds: 120,
+  patienceSeconds: 3_600,
   fileBytes: 256 * 1024 * 1024,
   openFiles: 64,
   program: fileURLToPath(new URL("./ChildMain.ts", import.meta.url))
@@ -44,6 +47,15 @@ const readAnswer = (exit: Exit): Effect.Effect<Answer, MediaEngineFailed> =>
       Effect.mapError((error) => failed("crashed", `its answer is unreadable: ${error.message.slice(0, 500)}`))
     )
     : Effect.fail(whyNoAnswer(exit))
+
+/** A file that is not there is left to the child, which says so. */
+const sizeOf = (path: string) => Effect.promise(() => stat(path).then(({ size }) => size, () => 0))
+
+const tooLarge = (limit: number): MediaReport => ({
+  findings: { _tag: "TooCostly", detail: `it is larger than ${limit} bytes` },
+  cpuSeconds: 0,
+  peakBytes: 0
+})
 
 const nanos = (milliseconds: number) => BigInt(Math.round(milliseconds * 1_000)) * 1_000n
 
@@ -80,7 +92,11 @@ const runChild = (options: EngineOptions, guards: Guards) =>
         "process.parent_pid": process.pid,
         "process.executable.path": process.execPath
       })
-      const exit = yield* Effect.raceFirst(child.exit, watchResident(child.pid, options.residentBytes))
+      const exit = yield* Effect.raceAllFirst([
+        child.exit,
+        watchResident(child.pid, options.residentBytes),
+        watchWall(child.pid, options.wallSeconds)
+      ])
       yield* Effect.annotateCurrentSpan(
         exit.code === null ? { "midnight.process.signal": exit.signal } : { "process.exit.code": exit.code }
       )
@@ -90,8 +106,8 @@ const runChild = (options: EngineOptions, guards: Guards) =>
     },
     Effect.scoped,
     Effect.timeoutOrElse({
-      duration: `${options.wallSeconds} seconds`,
-      orElse: () => Effect.fail(failed("timed_out", `no answer within ${options.wallSeconds} s`))
+      duration: `${options.patienceSeconds} seconds`,
+      orElse: () => Effect.fail(failed("timed_out", `no room for it within ${options.patienceSeconds} s`))
     })
   )
 
@@ -117,6 +133,7 @@ const layer = (overrides: Partial<EngineOptions> = {}): Layer.Layer<MediaEngine>
         MediaEngine["Service"]["analyse"]
       >[0]) {
         yield* Effect.annotateCurrentSpan("midnight.job.id", jobId)
+        if ((yield* sizeOf(path)) > options.fileBytes) return tooLarge(options.fileBytes)
         const job: Job = {
           path: resolve(path),
           maxSeconds: rules.maxSeconds,

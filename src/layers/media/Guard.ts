@@ -10,7 +10,11 @@ export interface ChildLimits {
   /** The watchdog's bound on resident memory, which RLIMIT_DATA cannot be set tight enough to be. */
   readonly residentBytes: number
   readonly cpuSeconds: number
+  /** Of its own time: while the kernel lets it wait for a processor, this clock stands. */
   readonly wallSeconds: number
+  /** The end of that patience: a machine this busy for so long has no room for video. */
+  readonly patienceSeconds: number
+  /** The largest file it may be given. It may write none: its answer goes through a pipe. */
   readonly fileBytes: number
   readonly openFiles: number
 }
@@ -27,6 +31,11 @@ interface Wall {
   readonly ways: ReadonlyArray<ReadonlyArray<string>>
 }
 
+// A user that nothing else runs as, so that the child can signal, trace and overwrite nobody. Nothing on a usual machine has
+// this number: below it are the system's and people's users, above it systemd's dynamic ones and `nobody`.
+const ownUser = "60999"
+const readOnly = "-all,+dac_read_search"
+
 const walls = (limits: ChildLimits): ReadonlyArray<Wall> => [
   // An ordinary user can only make a network namespace inside a user namespace of its own.
   { name: "no_network", ways: [["unshare", "-n"], ["unshare", "-c", "-n"], ["unshare", "-r", "-n"]] },
@@ -37,12 +46,27 @@ const walls = (limits: ChildLimits): ReadonlyArray<Wall> => [
       `--data=${limits.dataBytes}`,
       // Soft before hard: SIGXCPU tells what happened, where the hard limit's SIGKILL would not.
       `--cpu=${Math.ceil(limits.cpuSeconds)}:${Math.ceil(limits.cpuSeconds) + 2}`,
-      `--fsize=${limits.fileBytes}`,
+      "--fsize=0",
       `--nofile=${limits.openFiles}`,
       "--core=0"
     ]]
   },
   { name: "idle_priority", ways: [["chrt", "--idle", "0"]] },
+  // When the whole machine runs out of memory, the kernel takes this process and not the database.
+  { name: "first_out_of_memory", ways: [["choom", "-n", "1000", "--"]] },
+  // Root can become somebody else, who keeps one right: to read. The spool is private, and so may be the program's folder.
+  {
+    name: "own_user",
+    ways: [[
+      "setpriv",
+      `--reuid=${ownUser}`,
+      `--regid=${ownUser}`,
+      "--clear-groups",
+      `--inh-caps=${readOnly}`,
+      `--ambient-caps=${readOnly}`,
+      `--bounding-set=${readOnly}`
+    ]]
+  },
   // Last, because the kernel forgets the parent-death signal when user namespaces or credentials change.
   { name: "parent_death_signal", ways: [["setpriv", "--no-new-privs", "--pdeathsig", "KILL"]] }
 ]
