@@ -1,9 +1,11 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Option, Schema } from "effect"
+import { Cause, Exit, Option, Schema } from "effect"
 import * as fc from "fast-check"
 import type { MediaFacts, Refusal } from "../../src/domain/MediaFacts.ts"
+import { CreateCampaign } from "../../src/domain/Rewards.ts"
 import { CheckName, defaultRules, judge, VerificationRules } from "../../src/domain/Verification.ts"
 import type { Judgement } from "../../src/domain/Verification.ts"
+import { invalidRequest } from "../../src/http/middleware/InputIssues.ts"
 
 interface Shape {
   readonly container?: string
@@ -76,6 +78,7 @@ const shapes = fc.record({
   fps: fc.double({ min: 0, max: 300, noNaN: true }),
   errors: fc.integer({ min: 0, max: 3 }),
   blackRatio: ratio,
+  frozenRatio: ratio,
   silenceRatio: ratio,
   mute: fc.boolean(),
   codec: fc.constantFrom("h264", "mpeg2video", "vp9")
@@ -92,6 +95,37 @@ describe("VerificationRules", () => {
     expect(accepts({ ...defaultRules, maxSeconds: 601 })).toBe(false)
     expect(accepts({ ...defaultRules, maxPixels: 8_912_897 })).toBe(false)
     expect(accepts({ ...defaultRules, maxBlackRatio: 1.1 })).toBe(false)
+  })
+})
+
+/** The places that are wrong, as the route that takes them answers. */
+const wrong = (rules: object) => {
+  const campaign = { title: "T", brief: "B", reward: { amount: 1, currency: "NGN" }, slots: 1, rules }
+  const result = Schema.decodeUnknownExit(CreateCampaign)(campaign)
+  const error = Exit.isFailure(result) ? Option.getOrUndefined(Cause.findErrorOption(result.cause)) : undefined
+  return error === undefined ? [] : invalidRequest("Payload", error).errors.map(({ pointer }) => pointer)
+}
+
+describe("rules that somebody sets", () => {
+  it("are refused where they contradict themselves, each at its place", () => {
+    expect(wrong({})).toEqual([])
+    expect(wrong({ minSeconds: 10, maxSeconds: 10 })).toEqual([])
+    expect(wrong({ minSeconds: 11, maxSeconds: 10 })).toEqual(["/body/rules/minSeconds"])
+    expect(wrong({ maxFps: 4 })).toEqual(["/body/rules/minFps"])
+    expect(wrong({ reviewFrozenRatio: 0.9 })).toEqual(["/body/rules/reviewFrozenRatio"])
+    expect(wrong({ maxBlackRatio: 0.1, maxSilenceRatio: 0.1 })).toEqual([
+      "/body/rules/reviewBlackRatio",
+      "/body/rules/reviewSilenceRatio"
+    ])
+    expect(wrong({ minShortSide: 500, minLongSide: 400 })).toEqual(["/body/rules/minShortSide"])
+    expect(wrong({ maxPixels: 100 })).toEqual(["/body/rules/maxPixels"])
+    expect(wrong({ containers: [], audioCodecs: [] })).toEqual(["/body/rules/containers", "/body/rules/audioCodecs"])
+    expect(wrong({ audioCodecs: [], audioRequired: false })).toEqual([])
+  })
+
+  it("stay readable as they were stored, also those of version 1 and those that contradict themselves", () => {
+    const old = Schema.decodeUnknownSync(VerificationRules)({ version: 1, minSeconds: 9, maxSeconds: 3 })
+    expect(old).toMatchObject({ version: 1, minSeconds: 9, maxSeconds: 3, maxFrozenRatio: 0.8 })
   })
 })
 
@@ -117,6 +151,13 @@ describe("judge, at the limits", () => {
     expect(verdict({ blackRatio: 0.351 })).toEqual(["needs_review", []])
     expect(verdict({ blackRatio: 0.5 })).toEqual(["needs_review", []])
     expect(verdict({ blackRatio: 0.501 })).toEqual(["rejected", ["black_frames"]])
+  })
+
+  it("leaves what is frozen between the two bounds to a person and refuses it above", () => {
+    expect(verdict({ frozenRatio: 0.35 })).toEqual(approved)
+    expect(verdict({ frozenRatio: 0.351 })).toEqual(["needs_review", []])
+    expect(verdict({ frozenRatio: 0.8 })).toEqual(["needs_review", []])
+    expect(verdict({ frozenRatio: 0.801 })).toEqual(["rejected", ["frozen_frames"]])
   })
 
   it("leaves silence between the two bounds to a person and refuses it above", () => {

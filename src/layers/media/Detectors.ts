@@ -136,8 +136,8 @@ export const makeSoundDetector = () => {
         const value = (values[first + at * step] ?? 0) - zero
         const level = value < 0 ? -value : value
         squares += (value / full) * (value / full)
-        if (level <= loud) continue
         if (level > peak * full) peak = level / full
+        if (level <= loud) continue
         if (!begun && (firstLoud < 0 || at < firstLoud)) firstLoud = at
         begun = true
         if (at > lastLoud) lastLoud = at

@@ -47,6 +47,9 @@ const tooLarge = (stream: Stream, job: Job): Found | null => {
 const declaredSeconds = (context: FormatContext, stream: Stream): number =>
   Math.max(0, secondsOf(stream, stream.duration) ?? Number(context.duration) / 1e6)
 
+/** A sound track ends with a whole packet and so may outlast the picture; the rules judge the picture's length exactly. */
+const outlasting = 0.5
+
 const openInput = async (job: Job): Promise<Opened | Found> => {
   const seen = await lookAt(job.path)
   if ("_tag" in seen) return seen
@@ -75,7 +78,7 @@ const openInput = async (job: Job): Promise<Opened | Found> => {
   if (video === undefined) return { _tag: "NotAVideo", detail: "it holds no video track" }
   const audio = context.streams.find((stream) => stream.codecpar.codecType === AVMEDIA_TYPE_AUDIO) ?? null
   const longest = Math.max(0, ...context.streams.map((stream) => declaredSeconds(context, stream)))
-  if (longest > job.maxSeconds) return { _tag: "TooLong", seconds: longest }
+  if (longest > job.maxSeconds + outlasting) return { _tag: "TooLong", seconds: longest }
   return tooLarge(video, job) ?? { context, bytes: seen.bytes, video, audio }
 }
 
@@ -101,7 +104,7 @@ const readAll = async (opened: Opened, tracks: ReadonlyArray<Track>, job: Job): 
       const begin = begins.get(packet.streamIndex) ?? seconds
       if (begin !== null) begins.set(packet.streamIndex, begin)
       // The declared duration may lie, so the packets' own times are held to the limit too.
-      if (seconds !== null && begin !== null && seconds - begin > job.maxSeconds) {
+      if (seconds !== null && begin !== null && seconds - begin > job.maxSeconds + outlasting) {
         return { _tag: "TooLong", seconds: seconds - begin }
       }
       track.decode(packet)
