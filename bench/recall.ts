@@ -216,7 +216,7 @@ const cost = (url: string, library: ReadonlyArray<Uint8Array>, probes: ReadonlyA
     print(
       "\n| clips | keys | index | look-up, ms | pages | compared in Node too, ms of CPU |\n|---|---|---|---|---|---|"
     )
-    const count = Effect.promise(() => query(url, "SELECT count(*)::int FROM video.fingerprints"))
+    const count = Effect.promise(() => query(url, "SELECT count(DISTINCT position)::int FROM video.fingerprint_keys"))
     yield* Effect.promise(() => query(url, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements"))
     for (const size of [1_000, 10_000]) {
       const [[now] = []] = yield* count

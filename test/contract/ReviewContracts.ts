@@ -8,14 +8,14 @@ import type { Contracts } from "./RouteContract.ts"
 import { submission, uploaded } from "./VideoContracts.ts"
 import { wrongPage } from "./WalletContracts.ts"
 
-const shape = [...submission.map((name) => name.replace("reward?", "reward")), "userId", "decidedAt"]
+const shape = [...submission.map((name) => name.replace("reward?", "reward")), "userId", "decidedAt", "seenBefore"]
 const reason = "The dark part is the night sky."
 
 /** A submission that the worker was unsure of, and a reviewer. */
 const waiting = Effect.gen(function*() {
   const { client } = yield* ApiTest
   const member = yield* register()
-  const videoId = yield* uploaded(member, unsureLetter)
+  const videoId = yield* uploaded(member, unsureLetter())
   const { body: { id } } = yield* client.video.verify({ payload: { videoId } }).pipe(keyed, as(member))
   const seen = client.video.submission({ params: { id } }).pipe(as(member))
   yield* eventually(seen, ({ status }) => status === "needs_review")
@@ -64,7 +64,7 @@ export const reviewContracts: Contracts = {
       assert.strictEqual((yield* Effect.flip(decide(SubmissionId.make(randomUUID()), "reject")))._tag, "NotFound")
       const told = yield* client.video.submission({ params: { id } }).pipe(as(member))
       assert.deepStrictEqual(told.verdict, done.verdict)
-      const videoId = yield* uploaded(reviewer, unsureLetter)
+      const videoId = yield* uploaded(reviewer, unsureLetter())
       const mine = yield* client.video.verify({ payload: { videoId } }).pipe(keyed, as(reviewer))
       assert.strictEqual((yield* Effect.flip(decide(mine.body.id, "approve")))._tag, "OwnSubmission")
     }),
