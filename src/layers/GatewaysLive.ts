@@ -1,0 +1,73 @@
+import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { Config, Effect, Layer, Option, Schema } from "effect"
+import { CircuitBreaker } from "effect/persistence"
+import { type Gateway, Gateways } from "../services/Gateway.ts"
+import { guarded } from "../services/GatewayPolicy.ts"
+import * as Settings from "./Config.ts"
+import { makePaystackGateway } from "./paystack/PaystackGateway.ts"
+import { makeSandboxGateway } from "./SandboxGateway.ts"
+import { makeStripeGateway } from "./stripe/StripeGateway.ts"
+
+/** What a provider issues is as long as it likes: it only has to be there. */
+const issued = (name: string) => Config.schema(Schema.RedactedFromValue(Schema.NonEmptyString), name)
+
+/** A provider is configured by its secret key; with it, the webhook secret is required too. */
+const stripe = Effect.gen(function*() {
+  const secretKey = yield* Config.option(issued("STRIPE_SECRET_KEY"))
+  if (Option.isNone(secretKey)) return []
+  const [firstOrigin] = yield* Settings.returnUrlOrigins
+  const returnUrl = yield* Config.option(Config.NonEmptyString("STRIPE_RETURN_URL"))
+  return [
+    yield* makeStripeGateway({
+      secretKey: secretKey.value,
+      webhookSecret: yield* issued("STRIPE_WEBHOOK_SECRET"),
+      apiBase: yield* Config.NonEmptyString("STRIPE_API_BASE").pipe(Config.withDefault("https://api.stripe.com")),
+      returnUrl: Option.getOrElse(returnUrl, () => firstOrigin)
+    })
+  ]
+})
+
+/** Paystack signs its events with the secret key itself. */
+const paystack = Effect.gen(function*() {
+  const secretKey = yield* Config.option(issued("PAYSTACK_SECRET_KEY"))
+  if (Option.isNone(secretKey)) return []
+  const apiBase = yield* Config.NonEmptyString("PAYSTACK_API_BASE").pipe(
+    Config.withDefault("https://api.paystack.co")
+  )
+  return [yield* makePaystackGateway({ apiBase, secretKey: secretKey.value })]
+})
+
+const sandbox = Effect.gen(function*() {
+  const secretKey = yield* Config.option(Settings.secret("SANDBOX_SECRET_KEY"))
+  if (Option.isNone(secretKey)) return []
+  const port = yield* Settings.port("SANDBOX_PORT", 3002)
+  const apiBase = yield* Config.NonEmptyString("SANDBOX_API_BASE").pipe(
+    Config.withDefault(`http://127.0.0.1:${port}`)
+  )
+  const webhookSecret = yield* Settings.secret("SANDBOX_WEBHOOK_SECRET")
+  return [yield* makeSandboxGateway({ apiBase, secretKey: secretKey.value, webhookSecret })]
+})
+
+/**
+ * The configured providers, each under its limits, in the order in which a charge that names none finds the one that takes
+ * its currency.
+ */
+export const GatewaysLive = Layer.effect(
+  Gateways,
+  Effect.gen(function*() {
+    const all: ReadonlyArray<Gateway> = [...(yield* paystack), ...(yield* stripe), ...(yield* sandbox)]
+    const configured = yield* Effect.forEach(all, guarded)
+    return {
+      configured: configured.map((gateway) => gateway.provider),
+      find: (provider) => Option.fromUndefinedOr(configured.find((gateway) => gateway.provider === provider))
+    }
+  })
+).pipe(
+  Layer.provide([
+    NodeHttpClient.layerUndici,
+    NodeCrypto.layerMac,
+    NodeCrypto.layerDigest,
+    CircuitBreaker.layerStoreMemory()
+  ])
+)

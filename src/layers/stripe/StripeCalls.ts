@@ -1,0 +1,58 @@
+import { Effect, Redacted, Schema } from "effect"
+import { Stripe } from "stripe"
+import { ProviderUnavailable } from "../../domain/Payments.ts"
+import { type ProviderError, ProviderRefused } from "../../services/Gateway.ts"
+import { nonsense } from "./StripeObjects.ts"
+
+export interface StripeSettings {
+  readonly secretKey: Redacted.Redacted<string>
+  readonly webhookSecret: Redacted.Redacted<string>
+  readonly apiBase: string
+  /** Where the checkout sends payers whose charge names no return URL: Stripe demands one. */
+  readonly returnUrl: string | undefined
+}
+
+const provider = "stripe" as const
+const away = (detail: string, retryAfter = 5) => new ProviderUnavailable({ provider, retry_after: retryAfter, detail })
+
+/** Stripe's package without its own retries: ours are counted, limited and spent from a budget. */
+export const stripeClient = ({ apiBase, secretKey }: StripeSettings): Stripe => {
+  const { hostname, port, protocol } = new URL(apiBase)
+  const plain = protocol === "http:"
+  return new Stripe(Redacted.value(secretKey), {
+    host: hostname,
+    port: port === "" ? (plain ? 80 : 443) : port,
+    protocol: plain ? "http" : "https",
+    maxNetworkRetries: 0,
+    timeout: 10_000,
+    telemetry: false
+  })
+}
+
+/** What may pass is unavailable; so is a key that Stripe does not accept, which says nothing about the payment. */
+const errorOf = (error: unknown): ProviderError => {
+  const { errors } = Stripe
+  if (!(error instanceof errors.StripeError)) return nonsense("The answer could not be read.")
+  const status = error.statusCode ?? 0
+  if (error instanceof errors.StripeConnectionError) return away("Stripe cannot be reached.")
+  if (error instanceof errors.StripeAuthenticationError || error instanceof errors.StripePermissionError) {
+    return away("Stripe does not accept the secret key.", 60)
+  }
+  if (status === 429 || status === 409 || status >= 500) return away(`Stripe answered with status ${status}.`)
+  if (status < 400) return nonsense("The answer could not be read.")
+  return new ProviderRefused({ provider, code: error.code ?? error.type, detail: error.message.slice(0, 500) })
+}
+
+/** One request, its answer checked. */
+export const ask = <S extends Schema.Codec<unknown, unknown>>(
+  schema: S,
+  request: () => Promise<unknown>
+): Effect.Effect<S["Type"], ProviderError> =>
+  Effect.tryPromise({ try: request, catch: errorOf }).pipe(
+    Effect.flatMap((answer) =>
+      Effect.mapError(
+        Schema.decodeUnknownEffect(schema)(answer),
+        () => nonsense("Stripe's answer has another shape.")
+      )
+    )
+  )
