@@ -35,7 +35,12 @@ export const accountContracts: Contracts = {
     signedIn: true,
     keyed: false,
     shape: { "": ["items", "nextCursor"], "items.0": session },
-    attempt: Effect.map(Cast, ({ alice: { token } }) => ({ path: "/api/auth/sessions", token })),
+    // One session more each time.
+    attempt: Effect.gen(function*() {
+      const { alice: { email, password, token } } = yield* Cast
+      yield* send({ method: "POST", path: "/api/auth/login", body: { email, password }, headers: fromAfar() })
+      return { path: "/api/auth/sessions", token }
+    }),
     typed: Effect.gen(function*() {
       const { client } = yield* ApiTest
       const member = yield* register()

@@ -2,6 +2,8 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Logger, Schema } from "effect"
 import { HttpServer } from "effect/http"
 import { HttpApi, HttpApiBuilder } from "effect/http-api"
+import { AccountApi } from "../../src/http/AccountApi.ts"
+import { AccountHandlers } from "../../src/http/AccountHandlers.ts"
 import { IdentityApi } from "../../src/http/IdentityApi.ts"
 import { IdentityHandlers } from "../../src/http/IdentityHandlers.ts"
 import { AdmissionLive } from "../../src/http/middleware/AdmissionLive.ts"
@@ -10,14 +12,16 @@ import { AddressRateLimitLive, RateLimitLive } from "../../src/http/middleware/R
 import { serveHttp } from "../../src/layers/HttpServer.ts"
 import { LimitsLive } from "../../src/layers/LimitsLive.ts"
 import { Health } from "../../src/services/Health.ts"
+import { Accounts } from "../../src/services/IdentityAccounts.ts"
 import { identityEnvironment, IdentityGround } from "../layers/IdentityGround.ts"
 import { PgTest } from "../layers/PgTest.ts"
 import { testConfig } from "../layers/TestConfig.ts"
 
-const api = HttpApi.make("midnight").add(IdentityApi)
+const api = HttpApi.make("midnight").add(IdentityApi).add(AccountApi)
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })
 const routes = HttpApiBuilder.layer(api).pipe(
-  Layer.provide(IdentityHandlers),
+  // Export and erasure ask the money side, which is not here, and are not called.
+  Layer.provide(Layer.merge(IdentityHandlers, AccountHandlers.pipe(Layer.provide(Layer.mock(Accounts, {}))))),
   Layer.provide([AuthorizationLive, RateLimitLive, AddressRateLimitLive, AdmissionLive()]),
   Layer.provide(LimitsLive)
 )
