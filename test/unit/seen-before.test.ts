@@ -1,5 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
-import { compare, fingerprintOf, framesPerSecond, indexKeys, lookupKeys } from "../../src/domain/SeenBefore.ts"
+import {
+  compare,
+  fingerprintOf,
+  framesPerSecond,
+  indexKeys,
+  lookupKeys,
+  type Match
+} from "../../src/domain/SeenBefore.ts"
+import { bestOf, judgeMatch, judgeSighting, type Sighting } from "../../src/domain/Sighting.ts"
 import type { LumaFrame } from "../../src/layers/media/Fingerprint.ts"
 import { makeFingerprint } from "../../src/layers/media/Fingerprint.ts"
 import { draw, randoms, type Scene, sceneFps, sceneHeight, sceneWidth, variedScene } from "../layers/scenes.ts"
@@ -95,5 +103,50 @@ describe("a fingerprint", () => {
     const match = compare(printOf(still), printOf(still))
     assert.strictEqual(match?.frames, 30)
     assert.strictEqual(match?.distinct, 1)
+  })
+})
+
+describe("the judgement on what was found", () => {
+  const match: Match = {
+    mirrored: false,
+    from: 0,
+    to: 6,
+    theirFrom: 0,
+    theirTo: 6,
+    frames: 30,
+    share: 1,
+    distinct: 12,
+    bits: 5
+  }
+
+  it("is sure of half a video with enough in it, and leaves to a person what is less", () => {
+    assert.strictEqual(judgeMatch(match), "sure")
+    assert.strictEqual(judgeMatch({ ...match, share: 0.5, frames: 8, distinct: 4, bits: 25 }), "sure")
+    assert.strictEqual(judgeMatch({ ...match, share: 0.49 }), "unsure")
+    assert.strictEqual(judgeMatch({ ...match, frames: 7 }), "unsure")
+    assert.strictEqual(judgeMatch({ ...match, distinct: 3 }), "unsure")
+    assert.isNull(judgeMatch({ ...match, distinct: 3, bits: 11 }))
+    assert.isNull(judgeMatch({ ...match, frames: 7, share: 0.49 }))
+  })
+
+  it("follows from what the campaign wants", () => {
+    const sightings: ReadonlyArray<Sighting> = [
+      { _tag: "Nothing" },
+      { _tag: "NothingToCompare" },
+      { _tag: "SameFile" },
+      { _tag: "SamePictures", sure: true, match },
+      { _tag: "SamePictures", sure: false, match }
+    ]
+    const judged = (policy: "reject" | "review" | "allow") => sightings.map((one) => judgeSighting(one, policy))
+    assert.deepStrictEqual(judged("reject"), ["pass", "unsure", "fail", "fail", "unsure"])
+    assert.deepStrictEqual(judged("review"), ["pass", "unsure", "unsure", "unsure", "unsure"])
+    assert.deepStrictEqual(judged("allow"), ["pass", "pass", "pass", "pass", "pass"])
+  })
+
+  it("takes a sure match before a longer one that is not", () => {
+    const [short, long] = [{ sure: true, match: { ...match, frames: 9 } }, { sure: false, match }]
+    assert.strictEqual(bestOf([long, short]), short)
+    assert.strictEqual(bestOf([short, { ...long, sure: true }])?.match.frames, 30)
+    assert.isNull(bestOf([]))
   })
 })
