@@ -32,7 +32,7 @@ const bulkheadOf: ReadonlyArray<readonly [RegExp, string]> = [
   [/(Ledger|Wallet)/, "wallet"],
   [/(Payment|Gateway|Settlement)/, "payments"],
   [/(Reward|Campaign)/, "rewards"],
-  [/(Video|Upload|Verif|Verdict|Review|Media|Spool|Fingerprint|SeenBefore)/, "video"]
+  [/(Video|Upload|Verif|Verdict|Review|Media|Spool|Picture|Fingerprint|SeenBefore)/, "video"]
 ]
 const bulkhead = (path: string) => bulkheadOf.find(([pattern]) => pattern.test(path.split("/").at(-1) ?? ""))?.[1]
 

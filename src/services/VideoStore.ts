@@ -40,8 +40,7 @@ export type SubmissionRow = typeof SubmissionRow.Type
 
 export const submissionColumns =
   `id, user_id AS "userId", campaign_id AS "campaignId", video_id AS "videoId", status, rules,
-  CASE WHEN reward_amount IS NOT NULL
-    THEN jsonb_build_object('amount', reward_amount, 'currency', reward_currency) END AS reward,
+  CASE WHEN reward_amount IS NOT NULL THEN jsonb_build_object('amount', reward_amount, 'currency', reward_currency) END AS reward,
   checks, reasons, decided_by AS "decidedBy", attempts, has_pictures AS "hasPictures", request_id AS "requestId", traceparent,
   created_at AS "createdAt", updated_at AS "updatedAt"`
 
