@@ -121,7 +121,8 @@ export const ours = async (
   const port = await freePort()
   const child = await serve(
     name,
-    [...(options.flags ?? []), "src/main/Api.ts"],
+    // As `npm run start:api` starts it.
+    ["--max-semi-space-size=32", ...(options.flags ?? []), "src/main/Api.ts"],
     {
       HOST: "127.0.0.1",
       DATABASE_URL: url,
