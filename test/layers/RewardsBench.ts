@@ -3,6 +3,7 @@ import { type CampaignId, OperationId, SessionId, UserId } from "../../src/domai
 import { Amount } from "../../src/domain/Money.ts"
 import { MoneyRequest } from "../../src/domain/MoneyRequest.ts"
 import type { Principal, Role } from "../../src/domain/Principal.ts"
+import { defaultRules } from "../../src/domain/Verification.ts"
 import { between, clearingOf, walletOf } from "../../src/domain/Wallet.ts"
 import { Bulkheads } from "../../src/layers/ApiLive.ts"
 import { pool } from "../../src/layers/Pools.ts"
@@ -57,7 +58,7 @@ const asked = (user: UserId, operation?: OperationId) =>
   )
 
 /** A funded, active campaign with this many slots. */
-export const openCampaign = Effect.fnUntraced(function*(slots: number) {
+export const openCampaign = Effect.fnUntraced(function*(slots: number, rules = defaultRules) {
   const campaigns = yield* Campaigns
   const ledger = yield* Ledger
   const sponsor = yield* person("sponsor")
@@ -75,7 +76,8 @@ export const openCampaign = Effect.fnUntraced(function*(slots: number) {
     brief: "Whoever comes first.",
     reward: { amount: Amount.make(BigInt(reward)), currency },
     slots,
-    perMember: 1_000
+    perMember: 1_000,
+    rules
   })
   yield* campaigns.fund(id, sponsor, { amount: total, currency }).pipe(asked(sponsor.userId))
   yield* campaigns.activate(id, sponsor)
