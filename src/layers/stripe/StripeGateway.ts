@@ -59,7 +59,10 @@ const charges = (stripe: Stripe, settings: StripeSettings) => {
       Effect.flatMap(Objects.chargeOf)
     )
   const list = Effect.fnUntraced(function*(page: Page) {
-    const found = yield* ask(Objects.listOf(Objects.Session), () => stripe.checkout.sessions.list(paged(page, 100)))
+    const found = yield* ask(
+      Objects.listOf(Objects.Session),
+      () => stripe.checkout.sessions.list({ ...paged(page, 100), expand: ["data.payment_intent"] })
+    )
     return { items: yield* Effect.forEach(found.data, Objects.chargeOf), next: nextOf(found) }
   })
   return { create, retrieve, cancel, list }
@@ -87,26 +90,28 @@ const refunds = (stripe: Stripe, session: ReturnType<typeof charges>["retrieve"]
   return { create, retrieve, list }
 }
 
-const recipientParams = (
+const bankToken = (
   destination: Extract<PayoutDestination, { readonly type: "bank" }>,
-  payoutId: PayoutId,
   currency: Currency
-): Stripe.AccountCreateParams => ({
-  type: "custom",
-  country: destination.country,
-  business_type: "individual",
-  capabilities: { transfers: { requested: true } },
-  tos_acceptance: { service_agreement: "recipient" },
-  settings: { payouts: { schedule: { interval: "manual" } } },
-  external_account: {
-    object: "bank_account",
+): Stripe.TokenCreateParams => ({
+  bank_account: {
     country: destination.country,
     currency: currency.toLowerCase(),
     account_holder_name: destination.accountName,
     account_holder_type: "individual",
     account_number: destination.accountNumber,
     routing_number: destination.bankCode
-  },
+  }
+})
+
+const recipientParams = (country: string, token: string, payoutId: PayoutId): Stripe.AccountCreateParams => ({
+  type: "custom",
+  country,
+  business_type: "individual",
+  capabilities: { transfers: { requested: true } },
+  tos_acceptance: { service_agreement: "recipient" },
+  settings: { payouts: { schedule: { interval: "manual" } } },
+  external_account: token,
   metadata: { payout_id: payoutId }
 })
 
@@ -115,16 +120,22 @@ const recipientParams = (
  * from there. A payout that fails leaves the money on that account, so its transfer is reversed before failure is told.
  */
 const payouts = (stripe: Stripe) => {
-  const createRecipient: Gateway["createRecipient"] = ({ currency, destination, payoutId }) =>
-    destination.type === "bank"
-      ? Effect.map(
-        ask(
-          Objects.Identified,
-          () => stripe.accounts.create(recipientParams(destination, payoutId, currency), { idempotencyKey: payoutId })
-        ),
-        ({ id }) => id
-      )
-      : Effect.fail(refused("unsupported_destination", "Stripe pays to bank accounts only."))
+  const createRecipient: Gateway["createRecipient"] = Effect.fnUntraced(function*(recipient) {
+    const { currency, destination, payoutId } = recipient
+    if (destination.type !== "bank") {
+      return yield* refused("unsupported_destination", "Stripe pays to bank accounts only.")
+    }
+    const token = yield* ask(
+      Objects.Identified,
+      () => stripe.tokens.create(bankToken(destination, currency), { idempotencyKey: `${payoutId}:token` })
+    )
+    const params = recipientParams(destination.country, token.id, payoutId)
+    const account = yield* ask(
+      Objects.Identified,
+      () => stripe.accounts.create(params, { idempotencyKey: `${payoutId}:recipient` })
+    )
+    return account.id
+  })
 
   const takeBack = (transfer: string, payoutId: string) =>
     ask(
