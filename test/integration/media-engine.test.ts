@@ -1,11 +1,11 @@
 import { describe, expect, layer } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import type { Tracer } from "effect"
-import { defaultRules, judge } from "../../src/domain/Verification.ts"
 import type { MediaFacts } from "../../src/domain/MediaFacts.ts"
+import { defaultRules, judge } from "../../src/domain/Verification.ts"
 import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
 import { MediaEngine } from "../../src/services/MediaEngine.ts"
-import { analyse, analyseBy, canary, Clips } from "../layers/clips.ts"
+import { analyse, analyseBy, canary, Clips, jpegSize } from "../layers/clips.ts"
 import { recordedTracer } from "../layers/recorded-tracer.ts"
 
 const verdict = (name: string, rules = defaultRules) =>
@@ -52,6 +52,16 @@ layer(fixtures, { excludeTestServices: true, timeout: "30 seconds" })("MediaEngi
         expect(audio.meanVolumeDb).toBeGreaterThan(-25)
         expect(audio.meanVolumeDb).toBeLessThan(audio.maxVolumeDb)
         expect(judge(facts, defaultRules)).toMatchObject({ outcome: "approved", reasons: [] })
+      }))
+
+    it.effect("comes with a thumbnail and a sheet of sixteen, both JPEG, upright as it was filmed", () =>
+      Effect.gen(function*() {
+        const sizes = Effect.fnUntraced(function*(name: string) {
+          const { contactSheet, thumbnail } = (yield* measured(name)).pictures
+          return [jpegSize(Option.getOrThrow(thumbnail)), jpegSize(Option.getOrThrow(contactSheet))]
+        })
+        expect(yield* sizes("scene.mp4")).toEqual([[320, 180], [1280, 720]])
+        expect(yield* sizes("upright.mp4")).toEqual([[180, 320], [720, 1280]])
       }))
 
     it.effect("is approved as VP8 and Opus in WebM, whose last frame has no length", () =>

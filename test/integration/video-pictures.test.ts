@@ -7,7 +7,7 @@ import { VideoId } from "../../src/domain/Ids.ts"
 import { newId } from "../../src/services/NewId.ts"
 import { Verifier } from "../../src/services/Verifier.ts"
 import { Videos } from "../../src/services/Videos.ts"
-import { Clips } from "../layers/clips.ts"
+import { Clips, jpegSize } from "../layers/clips.ts"
 import { member, seen, uploaded, uploadSecret, verifying, VideoBench } from "../layers/VideoBench.ts"
 
 const clip = (name: string) =>
@@ -23,16 +23,6 @@ const get = Effect.fnUntraced(function*(url: string | undefined) {
     return { status: answer.status, headers: answer.headers, body: Buffer.from(await answer.arrayBuffer()) }
   })
 })
-
-/** Width and height by the JPEG's own frame header. */
-const sizeOf = (jpeg: Buffer) => {
-  for (let at = 2; at + 9 < jpeg.length; at += 2 + jpeg.readUInt16BE(at + 2)) {
-    if (jpeg[at] === 0xff && (jpeg[at + 1] === 0xc0 || jpeg[at + 1] === 0xc2)) {
-      return [jpeg.readUInt16BE(at + 7), jpeg.readUInt16BE(at + 5)]
-    }
-  }
-  return []
-}
 
 /** A URL as the API would make it, signed by other code. */
 const signed = (videoId: VideoId, kind: string, expires: number) => {
@@ -60,10 +50,10 @@ layer(Layer.merge(VideoBench, Clips.layer), { timeout: "60 seconds", excludeTest
         const thumbnail = yield* get(done.thumbnailUrl)
         assert.deepStrictEqual([thumbnail.status, thumbnail.headers.get("content-type")], [200, "image/jpeg"])
         assert.strictEqual(thumbnail.headers.get("cross-origin-resource-policy"), "cross-origin")
-        assert.deepStrictEqual(sizeOf(thumbnail.body), [320, 180])
+        assert.deepStrictEqual(jpegSize(thumbnail.body), [320, 180])
         const sheet = yield* get(done.contactSheetUrl)
         assert.strictEqual(sheet.status, 200)
-        assert.deepStrictEqual(sizeOf(sheet.body), [1280, 720])
+        assert.deepStrictEqual(jpegSize(sheet.body), [1280, 720])
         const list = yield* Effect.flatMap(Videos, (videos) => videos.submissions(user, Option.none(), 10))
         assert.isString(list.items[0]?.thumbnailUrl)
       }),

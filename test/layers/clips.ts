@@ -45,6 +45,14 @@ const claimSmallPicture = (bytes: Buffer) => {
   return copy
 }
 
+/** The container asks for its pictures to be turned by a quarter, clockwise, as of a phone that was held upright. */
+const holdUpright = (bytes: Buffer) => {
+  const copy = Buffer.from(bytes)
+  const matrix = copy.indexOf("tkhd") + 44
+  ;[0, 0x10000, 0, -0x10000, 0].forEach((value, at) => copy.writeInt32BE(value, matrix + 4 * at))
+  return copy
+}
+
 /** Real video files, good and bad, made once for a test file. */
 export class Clips
   extends Context.Service<Clips, { readonly path: (name: string) => string }>()("midnight/test/Clips")
@@ -69,6 +77,7 @@ export class Clips
         await writeFile(path("cut.mp4"), cutInHalf(scene))
         await writeFile(path("cut.webm"), cutInHalf(await readFile(path("scene.webm"))))
         await writeFile(path("flipped.mp4"), flipBits(scene))
+        await writeFile(path("upright.mp4"), holdUpright(scene))
         await writeFile(path("endless.mp4"), claimOneSecond(scene))
         await writeFile(path("lying.mp4"), claimSmallPicture(await readFile(path("large.mp4"))))
         await writeFile(path("text.mp4"), "This is a letter, not a video.\n".repeat(50))
@@ -91,6 +100,15 @@ export class Clips
   )
 }
 
+/** Width and height by the JPEG's own frame header. */
+export const jpegSize = (file: Uint8Array): ReadonlyArray<number> => {
+  const jpeg = Buffer.from(file)
+  for (let at = 2; at + 9 < jpeg.length; at += 2 + jpeg.readUInt16BE(at + 2)) {
+    if (jpeg[at + 1] === 0xc0 || jpeg[at + 1] === 0xc2) return [jpeg.readUInt16BE(at + 7), jpeg.readUInt16BE(at + 5)]
+  }
+  return []
+}
+
 /** One of the clips, by the engine in the context. */
 export const analyse = Effect.fnUntraced(function*(name: string, rules = defaultRules) {
   const engine = yield* MediaEngine
@@ -99,6 +117,5 @@ export const analyse = Effect.fnUntraced(function*(name: string, rules = default
 })
 
 /** The same, by an engine with options of its own. */
-/** One of the clips, by the engine in the context. */
 export const analyseBy = (options: Parameters<typeof MediaEngineLive.layer>[0], name: string) =>
   analyse(name).pipe(Effect.provide(MediaEngineLive.layer(options), { local: true }))

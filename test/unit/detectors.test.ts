@@ -38,12 +38,21 @@ describe("frozen pictures", () => {
     assert.strictEqual(frozen(times(20, (at) => withSquare(64, 6, at % 2 === 0 ? 100 : 200))).seconds, 0)
   })
 
+  it("differ when a part of them does by more than 6 levels", () => {
+    assert.strictEqual(frozen(times(20, (at) => grey(at % 2 === 0 ? 100 : 106))).seconds, 2)
+    assert.strictEqual(frozen(times(20, (at) => grey(at % 2 === 0 ? 100 : 107))).seconds, 0)
+  })
+
   it("are compared with the first of the stretch, so that what creeps is not frozen", () => {
     assert.strictEqual(frozen(times(40, (at) => grey(60 + 2 * at))).seconds, 0)
   })
 
   it("are not counted where they are black", () => {
     assert.strictEqual(frozen(times(20, () => grey(0)), true).seconds, 0)
+    // A fade that ends in black is not frozen, however little the last step is.
+    const detector = makeFrozenDetector()
+    for (let at = 0; at < 20; at++) detector.look(grey(at < 5 ? 28 : 24), at / fps, at >= 5)
+    assert.strictEqual(detector.finish(2).seconds, 0)
   })
 })
 
