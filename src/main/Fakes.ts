@@ -18,6 +18,7 @@ On each port:
   GET  /_fake/switches     what goes wrong, and how often (0 never, 1 always)
   PUT  /_fake/switches     {"hang": 0.1, "webhookDuplicate": 1, "seed": 7}
   GET  /_fake/calls        every call of the API      GET  /_fake/events    every event
+  PUT  /_fake/webhook      {"url": "http://..."} where its events go; null: nowhere
   POST /_fake/redeliver    send every event again
   POST /_fake/settle       {"kind": "refund" | "payout" | "dispute", "id": "...", "outcome": "..."}
     payout    Stripe po_...: paid, in_transit, failed     Paystack reference: success, failed, reversed

@@ -39,25 +39,30 @@ const Money = PaymentsLive.pipe(
   Layer.provide(config)
 )
 
+/** The base URL of the webhook routes, on a port of their own. */
+export const serveHooks = Effect.gen(function*() {
+  const api = HttpApi.make("midnight").add(WebhooksApi)
+  const limits = LimitsLive.pipe(Layer.provide(testConfig({ TRUSTED_PROXIES: "loopback" })))
+  const routes = HttpApiBuilder.layer(api).pipe(
+    Layer.provide(WebhooksHandlers),
+    Layer.provide([AdmissionLive(), limits])
+  )
+  return yield* addressOf(serveHttp(routes, {
+    port: 0,
+    host: "127.0.0.1",
+    portVariable: "PORT",
+    corsOrigins: [],
+    grace: 0,
+    drain: 0
+  }))
+})
+
 /** The webhook routes on a port, so that the sandbox's own deliveries reach them over HTTP. */
 export class Hooks extends Context.Service<Hooks, { readonly base: string }>()("midnight/test/Hooks") {
   static readonly layer = Layer.effect(
     Hooks,
     Effect.gen(function*() {
-      const api = HttpApi.make("midnight").add(WebhooksApi)
-      const limits = LimitsLive.pipe(Layer.provide(testConfig({ TRUSTED_PROXIES: "loopback" })))
-      const routes = HttpApiBuilder.layer(api).pipe(
-        Layer.provide(WebhooksHandlers),
-        Layer.provide([AdmissionLive(), limits])
-      )
-      const base = yield* addressOf(serveHttp(routes, {
-        port: 0,
-        host: "127.0.0.1",
-        portVariable: "PORT",
-        corsOrigins: [],
-        grace: 0,
-        drain: 0
-      }))
+      const base = yield* serveHooks
       yield* Effect.flatMap(Sandbox, (sandbox) => sandbox.forwardTo(base))
       return { base }
     })

@@ -1,25 +1,25 @@
 import type { Faults } from "./Switches.ts"
 
-export interface Receiver {
-  readonly url: string
-  /** The headers that prove where a body comes from, made anew for each delivery. */
-  sign(body: string): Readonly<Record<string, string>>
-}
+/** The headers that prove where a body comes from, made anew for each delivery. */
+export type Sign = (body: string) => Readonly<Record<string, string>>
 
 const attempts = 12
 const firstRetryMillis = 200
 
 /** Delivers events until they are acknowledged, in the order and number that the switches allow. */
 export class Deliveries {
-  readonly #receiver: Receiver | undefined
+  readonly #sign: Sign
   readonly #faults: Faults
   readonly #timers = new Set<NodeJS.Timeout>()
   readonly #sent: Array<string> = []
   #held: string | undefined
+  /** Where events go; nowhere while it is undefined. */
+  url: string | undefined
   #closed = false
 
-  constructor(receiver: Receiver | undefined, faults: Faults) {
-    this.#receiver = receiver
+  constructor(url: string | undefined, sign: Sign, faults: Faults) {
+    this.url = url
+    this.#sign = sign
     this.#faults = faults
   }
 
@@ -69,18 +69,18 @@ export class Deliveries {
   }
 
   #attempt(body: string, failures: number): void {
-    const receiver = this.#receiver
-    if (receiver === undefined || this.#closed || failures >= attempts) return
+    const { url } = this
+    if (url === undefined || this.#closed || failures >= attempts) return
     const again = () =>
       this.#later(Math.min(10_000, firstRetryMillis * 2 ** failures), () => this.#attempt(body, failures + 1))
-    this.#deliver(receiver, body).then((acknowledged) => acknowledged || again(), again)
+    this.#deliver(url, body).then((acknowledged) => acknowledged || again(), again)
   }
 
-  async #deliver(receiver: Receiver, body: string): Promise<boolean> {
-    const answer = await fetch(receiver.url, {
+  async #deliver(url: string, body: string): Promise<boolean> {
+    const answer = await fetch(url, {
       method: "POST",
       body,
-      headers: { "content-type": "application/json", ...receiver.sign(body) },
+      headers: { "content-type": "application/json", ...this.#sign(body) },
       signal: AbortSignal.timeout(10_000),
       redirect: "manual"
     })

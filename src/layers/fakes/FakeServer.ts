@@ -84,6 +84,11 @@ const control = (fake: Fake, calls: ReadonlyArray<Call>, { body, method, path }:
   }
   if (path === "/_fake/calls" && method === "GET") return { status: 200, body: { calls } }
   if (path === "/_fake/events" && method === "GET") return { status: 200, body: { events: fake.deliveries.sent } }
+  if (path === "/_fake/webhook" && method === "PUT") {
+    const { url } = parse(body)
+    fake.deliveries.url = typeof url === "string" ? url : undefined
+    return { status: 200, body: { url: fake.deliveries.url ?? null } }
+  }
   if (path === "/_fake/redeliver" && method === "POST") {
     for (const event of fake.deliveries.sent) fake.deliveries.again(event)
     return { status: 200, body: { delivered: fake.deliveries.sent.length } }
@@ -95,7 +100,7 @@ const control = (fake: Fake, calls: ReadonlyArray<Call>, { body, method, path }:
       ? { status: 200, body: { settled: true } }
       : { status: 404, body: { error: "There is nothing of that kind and id that waits for such an outcome." } }
   }
-  return { status: 404, body: { error: "switches, calls, events, redeliver, settle" } }
+  return { status: 404, body: { error: "switches, calls, events, webhook, redeliver, settle" } }
 }
 
 const serve = async (fake: Fake, calls: Array<Call>, message: IncomingMessage, response: ServerResponse) => {

@@ -78,7 +78,7 @@ export class PaystackBook {
     const sign = (body: string) => ({
       "x-paystack-signature": createHmac("sha512", secretKey).update(body).digest("hex")
     })
-    this.deliveries = new Deliveries(webhookUrl === undefined ? undefined : { url: webhookUrl, sign }, faults)
+    this.deliveries = new Deliveries(webhookUrl, sign, faults)
   }
 
   nextId(): number {

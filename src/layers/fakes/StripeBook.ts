@@ -105,7 +105,7 @@ export class StripeBook {
       const v1 = createHmac("sha256", webhookSecret).update(`${t}.${body}`).digest("hex")
       return { "stripe-signature": `t=${t},v1=${v1}` }
     }
-    this.deliveries = new Deliveries(webhookUrl === undefined ? undefined : { url: webhookUrl, sign }, faults)
+    this.deliveries = new Deliveries(webhookUrl, sign, faults)
   }
 
   announce(type: string, object: object, account?: string): void {
