@@ -64,10 +64,9 @@ const make = Effect.gen(function*() {
     return yield* limit.attempt({ email, address }, proof)
   })
 
-  /** Part of a transaction. A new password leaves nobody signed in who came by the old one. */
-  const replace = Effect.fnUntraced(
-    function*(userId: UserId, hash: string, keep: Option.Option<Principal>, now: DateTime.Utc) {
-      yield* store.setPasswordHash(userId, hash, now)
+  /** Part of the transaction that sets a new password: it leaves nobody signed in who came by the old one. */
+  const replaced = Effect.fnUntraced(
+    function*(userId: UserId, keep: Option.Option<Principal>, now: DateTime.Utc) {
       yield* tokens.useUp(userId, "reset_password", now)
       yield* events.record({
         kind: Option.isSome(keep) ? "password_changed" : "password_reset",
@@ -96,7 +95,11 @@ const make = Effect.gen(function*() {
       yield* prove(principal, currentPassword, address)
       const hash = yield* passwords.hash(newPassword)
       const now = yield* DateTime.now
-      const ended = yield* withDatabase(store.transaction(replace(principal.userId, hash, Option.some(principal), now)))
+      const { userId } = principal
+      const ended = yield* withDatabase(store.transaction(Effect.gen(function*() {
+        if (!(yield* store.setPasswordHash(userId, hash, now))) return yield* accountGone()
+        return yield* replaced(userId, Option.some(principal), now)
+      })))
       yield* revocations.note(ended.map(sessionEnded))
     }),
     forgot: Effect.fn("Credentials.forgot")(function*(email) {
@@ -118,7 +121,8 @@ const make = Effect.gen(function*() {
           yield* events.record({ kind: "email_verified", userId: id })
         }
         yield* store.forgetFailures(accountKey(email))
-        return yield* replace(id, hash, Option.none(), now)
+        if (!(yield* store.setPasswordHash(id, hash, now))) return yield* new InvalidToken({})
+        return yield* replaced(id, Option.none(), now)
       })))
       yield* revocations.note(ended.map(sessionEnded))
     }),

@@ -64,7 +64,8 @@ export class IdentityStore extends Context.Service<IdentityStore, {
   activeAmong(ids: ReadonlyArray<UserId>): Stored<ReadonlySet<string>>
   setDisplayName(id: UserId, name: Option.Option<string>, now: DateTime.Utc): Stored<Option.Option<User>>
   setRoles(id: UserId, roles: ReadonlyArray<Role>, now: DateTime.Utc): Stored<Option.Option<Account>>
-  setPasswordHash(id: UserId, hash: string, now: DateTime.Utc): Stored<void>
+  /** False when the account has been erased in the meantime: hashing takes long enough for that. */
+  setPasswordHash(id: UserId, hash: string, now: DateTime.Utc): Stored<boolean>
   setEmailVerified(id: UserId, now: DateTime.Utc): Stored<void>
   setDisabled(id: UserId, disabled: boolean, now: DateTime.Utc): Stored<Option.Option<Account>>
   /** Leaves the id and the roles: nothing that tells who it was. */
@@ -170,7 +171,7 @@ export class IdentityStore extends Context.Service<IdentityStore, {
         setRoles: (id, roles, now) => decoded(Effect.map(setRoles({ id, roles, now }), Option.map(accountOf))),
         setPasswordHash: (id, hash, now) =>
           sql`UPDATE identity.users SET password_hash = ${hash}, updated_at = ${DateTime.toDateUtc(now)}
-               WHERE id = ${id}`.pipe(Effect.asVoid),
+               WHERE id = ${id} AND erased_at IS NULL RETURNING id`.pipe(Effect.map((rows) => rows.length > 0)),
         setEmailVerified: (id, now) =>
           sql`UPDATE identity.users SET email_verified_at = coalesce(email_verified_at, ${DateTime.toDateUtc(now)}),
                      updated_at = ${DateTime.toDateUtc(now)} WHERE id = ${id} AND erased_at IS NULL`.pipe(

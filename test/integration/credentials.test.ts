@@ -1,7 +1,9 @@
+import { PgConnection } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import { ApiTest, countOf, eventually, fromAfar, type Member, owner, register, send } from "../layers/ApiTest.ts"
 import { awaitMail, awaitToken, mailsTo, subjects, tokenIn } from "../layers/Mailbox.ts"
+import { PgTest } from "../layers/PgTest.ts"
 
 const newPassword = "another long enough passphrase"
 
@@ -122,4 +124,25 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("cr
       for (let n = 0; n < 4; n++) yield* change("not the right passphrase")
       assert.strictEqual((yield* change(newPassword)).status, 429)
     }))
+
+  it.effect("refuses a new password for an account that was erased while it was hashed", () =>
+    Effect.gen(function*() {
+      const { id, password, token } = yield* register()
+      const erasing = yield* PgConnection.make({ url: (yield* PgTest).ownerUrl })
+      for (
+        const statement of [
+          "BEGIN",
+          `UPDATE identity.users SET email = NULL, password_hash = NULL, disabled_at = now(), erased_at = now()
+            WHERE id = '${id}'`
+        ]
+      ) yield* erasing.queryValues(statement, [])
+      const changing = yield* Effect.forkChild(
+        post("/api/auth/password/change", { currentPassword: password, newPassword }, token)
+      )
+      const waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%password_hash%'"
+      yield* eventually(countOf(waiting), (waits) => waits > 0)
+      yield* erasing.queryValues("COMMIT", [])
+      assert.strictEqual((yield* Fiber.join(changing)).status, 401)
+    }).pipe(Effect.scoped))
 })

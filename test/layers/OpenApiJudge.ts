@@ -57,9 +57,10 @@ const rules: Readonly<Record<string, Rule>> = {
     ),
   prefixItems: (schemas, value, at, _, document) =>
     listOf(schemas).flatMap((one, index) => complaints(one, listOf(value)[index], document, `${at}/${index}`)),
+  // JSON Schema asks for Unicode semantics; without them \p{Cc} means the letters p, C and c.
   pattern: (pattern, value, at) =>
     when(
-      typeof value === "string" && !new RegExp(String(pattern)).test(value),
+      typeof value === "string" && !new RegExp(String(pattern), "u").test(value),
       `${at} does not match ${String(pattern)}`
     ),
   minimum: (least, value, at) => when(isBelow(value, least), `${at} is below ${String(least)}`),
