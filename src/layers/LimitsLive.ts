@@ -1,8 +1,9 @@
-import { Config, Effect, Layer, Result, Schema } from "effect"
+import { Config, Effect, Layer, Option, Result, Schema } from "effect"
 import { IpNetwork, NetAddress } from "effect/net"
 import { ClientAddress } from "../http/middleware/ClientAddress.ts"
 import { Limits } from "../http/middleware/Limits.ts"
 import { boundedMemoryStore } from "./RateLimiterMemory.ts"
+import { redisStore } from "./RateLimiterRedis.ts"
 
 const loopback = ["127.0.0.0/8", "::1/128"]
 
@@ -30,8 +31,19 @@ const trustedProxies = Config.Array(ProxyEntry, "TRUSTED_PROXIES").pipe(
   )
 )
 
-/** What the rate limit and authorization middlewares stand on: counters in memory, for one API process. */
+/** Counters in Redis where REDIS_URL is set, for several API processes; else in memory, for one. */
+const store = Layer.unwrap(
+  Effect.map(
+    Config.option(Config.Redacted("REDIS_URL")),
+    Option.match({
+      onNone: () => boundedMemoryStore,
+      onSome: redisStore
+    })
+  )
+)
+
+/** What the rate limit and authorization middlewares stand on. */
 export const LimitsLive = Layer.merge(
-  Limits.layer.pipe(Layer.provide(boundedMemoryStore)),
+  Limits.layer.pipe(Layer.provide(store)),
   Layer.unwrap(Effect.map(trustedProxies, ClientAddress.layer))
 )

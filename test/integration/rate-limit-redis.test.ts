@@ -1,0 +1,149 @@
+import { assert, describe, it } from "@effect/vitest"
+import { ConfigProvider, Context, Effect, Layer, Logger } from "effect"
+import { HttpServer } from "effect/http"
+import { HttpApi, HttpApiBuilder } from "effect/http-api"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
+import { connect } from "node:net"
+import { AccountApi } from "../../src/http/AccountApi.ts"
+import { AccountHandlers } from "../../src/http/AccountHandlers.ts"
+import { IdentityApi } from "../../src/http/IdentityApi.ts"
+import { IdentityHandlers } from "../../src/http/IdentityHandlers.ts"
+import { AdmissionLive } from "../../src/http/middleware/AdmissionLive.ts"
+import { AuthorizationLive } from "../../src/http/middleware/AuthorizationLive.ts"
+import { AddressRateLimitLive, RateLimitLive } from "../../src/http/middleware/RateLimitLive.ts"
+import { serveHttp } from "../../src/layers/HttpServer.ts"
+import { LimitsLive } from "../../src/layers/LimitsLive.ts"
+import { Health } from "../../src/services/Health.ts"
+import { Accounts } from "../../src/services/IdentityAccounts.ts"
+import { freePorts } from "../layers/DevServer.ts"
+import { identityEnvironment, IdentityGround } from "../layers/IdentityGround.ts"
+import { PgTest } from "../layers/PgTest.ts"
+
+const noRedis = spawnSync("redis-server", ["--version"]).error !== undefined
+if (noRedis) console.warn("SKIPPED: limits on Redis. There is no redis-server (Debian: apt-get install redis-server)")
+
+/** Answers once the server takes commands. */
+const answersPing = async (port: number, until = performance.now() + 10_000): Promise<void> => {
+  const socket = connect(port, "127.0.0.1")
+  const pong = await new Promise<boolean>((settle) => {
+    socket.once("connect", () => socket.write("PING\r\n"))
+    socket.once("data", (data) => settle(data.toString().startsWith("+PONG")))
+    socket.once("error", () => settle(false))
+  })
+  socket.destroy()
+  if (pong) return
+  if (performance.now() > until) throw new Error("redis-server did not start")
+  await new Promise((settle) => setImmediate(settle))
+  return answersPing(port, until)
+}
+
+const start = (port: string) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const words = ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+      const child = spawn("redis-server", words, { stdio: "ignore" })
+      await answersPing(Number(port))
+      return child
+    }),
+    (child) => Effect.promise(() => end(child))
+  )
+
+const end = async (child: ChildProcess) => {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const gone = once(child, "exit")
+  child.kill("SIGKILL")
+  await gone
+}
+
+const api = HttpApi.make("midnight").add(IdentityApi).add(AccountApi)
+  .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })
+
+/** A server of its own: its own connection to Redis, and nothing in memory that another one sees. */
+const server = (redis: string) =>
+  serveHttp(
+    HttpApiBuilder.layer(api).pipe(
+      // Export and erasure ask the money side, which is not here, and are not called.
+      Layer.provide(Layer.merge(IdentityHandlers, AccountHandlers.pipe(Layer.provide(Layer.mock(Accounts, {}))))),
+      Layer.provide([AuthorizationLive, RateLimitLive, AddressRateLimitLive, AdmissionLive()]),
+      Layer.provide(LimitsLive)
+    ),
+    { port: 0, host: "127.0.0.1", portVariable: "PORT", corsOrigins: [], grace: 0, drain: 0 }
+  ).pipe(
+    Layer.provide(IdentityGround),
+    Layer.provide(Health.layer),
+    Layer.provide(Layer.unwrap(Effect.map(PgTest, (pg) =>
+      ConfigProvider.layer(
+        ConfigProvider.fromUnknown({
+          ...pg.environment,
+          ...identityEnvironment,
+          REDIS_URL: `redis://127.0.0.1:${redis}`
+        })
+      )))),
+    Layer.provide(Logger.layer([])),
+    Layer.fresh
+  )
+
+const portOf = (context: Context.Context<HttpServer.HttpServer>) => {
+  const { address } = Context.get(context, HttpServer.HttpServer)
+  return "port" in address ? address.port : 0
+}
+
+const get = (port: number, from: string) =>
+  Effect.promise(async () => {
+    const began = performance.now()
+    const answer = await fetch(`http://127.0.0.1:${port}/api/auth/me`, { headers: { "x-forwarded-for": from } })
+    await answer.body?.cancel()
+    return { status: answer.status, limit: answer.headers.get("ratelimit"), millis: performance.now() - began }
+  })
+
+/** Asks until the store counts, which it says by its headers. */
+const counted = (port: number, tries = 2_000): Effect.Effect<void> =>
+  Effect.flatMap(
+    get(port, `10.0.${tries >> 8}.${tries & 255}`),
+    ({ limit }) =>
+      limit !== null ? Effect.void : tries > 0 ? counted(port, tries - 1) : Effect.die("the store never answered")
+  )
+
+describe.skipIf(noRedis)("limits on Redis", () => {
+  it.live(
+    "hold across two servers: of 300 requests at once exactly 100 pass; without Redis all do, fast",
+    () =>
+      Effect.gen(function*() {
+        const { PORT } = yield* freePorts
+        const redis = yield* start(PORT)
+        const one = portOf(yield* Layer.build(server(PORT)))
+        const two = portOf(yield* Layer.build(server(PORT)))
+        yield* counted(one)
+        yield* counted(two)
+
+        const hundreds = (from: string) =>
+          Effect.forEach(Array.from({ length: 300 }, (_, n) => n), (n) => get(n % 2 === 0 ? one : two, from), {
+            concurrency: 60
+          })
+        const shared = yield* hundreds("198.51.100.1")
+        assert.strictEqual(shared.filter(({ status }) => status === 401).length, 100)
+        assert.strictEqual(shared.filter(({ status }) => status === 429).length, 200)
+
+        // It hangs: it takes commands and answers none.
+        redis.kill("SIGSTOP")
+        const hanging = yield* hundreds("198.51.100.2")
+        assert.deepStrictEqual(new Set(hanging.map(({ status }) => status)), new Set([401]))
+        const slow = hanging.filter(({ millis }) => millis > 1_000).length
+        assert.strictEqual(slow, 0, "answers that took more than a second")
+
+        // It is gone.
+        yield* Effect.promise(() => end(redis))
+        const gone = yield* hundreds("198.51.100.3")
+        assert.deepStrictEqual(new Set(gone.map(({ status }) => status)), new Set([401]))
+
+        // It returns, with nothing in it.
+        yield* start(PORT)
+        yield* counted(one)
+        yield* counted(two)
+        const again = yield* hundreds("198.51.100.4")
+        assert.strictEqual(again.filter(({ status }) => status === 401).length, 100)
+      }).pipe(Effect.scoped, Effect.provide(PgTest.layer)),
+    60_000
+  )
+})
