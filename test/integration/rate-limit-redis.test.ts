@@ -21,7 +21,9 @@ import { identityEnvironment, IdentityGround } from "../layers/IdentityGround.ts
 import { PgTest } from "../layers/PgTest.ts"
 
 const noRedis = spawnSync("redis-server", ["--version"]).error !== undefined
-if (noRedis) console.warn("SKIPPED: limits on Redis. There is no redis-server (Debian: apt-get install redis-server)")
+if (noRedis) {
+  process.stderr.write("SKIPPED: limits on Redis. There is no redis-server (Debian: apt-get install redis-server)\n")
+}
 
 /** Answers once the server takes commands. */
 const answersPing = async (port: number, until = performance.now() + 10_000): Promise<void> => {
