@@ -1,0 +1,45 @@
+import { NodeRuntime } from "@effect/platform-node"
+import { Console, Effect } from "effect"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { parseArgs } from "node:util"
+import { outage } from "./outage/Outage.ts"
+
+const usage = `npm run test:outage -- [options]
+PostgreSQL is killed under load and started again; ends with 1 unless every answer meanwhile was a 503 within 1 s, nothing
+crashed, and everything was served again within 5 s of its return.
+  --seconds N   how long PostgreSQL is away (30)
+  --rate N      requests a second (100)`
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: "string", default: "30" },
+    rate: { type: "string", default: "100" },
+    help: { type: "boolean", default: false }
+  }
+})
+
+const list = (tally: ReadonlyMap<number, number>) =>
+  [...tally].map(([status, times]) => `${status}: ${times}`).join("  ")
+
+const main = Effect.gen(function*() {
+  if (values.help) return yield* Console.log(usage)
+  const folder = yield* Effect.acquireRelease(
+    Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-outage-"))),
+    (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true }))
+  )
+  const report = yield* outage(folder, { seconds: Number(values.seconds), rate: Number(values.rate) })
+  yield* Console.log(`before  ${list(report.before)}\nduring  ${list(report.during)}\nafter   ${list(report.after)}`)
+  const claims: ReadonlyArray<readonly [boolean, string]> = [
+    [report.during.size === 1 && report.during.has(503), "503 and nothing else while it is away"],
+    [report.slowest <= 1_000, `within 1 s: the slowest took ${report.slowest.toFixed(0)} ms`],
+    [report.recovery <= 5_000, `served again within 5 s: after ${report.recovery.toFixed(0)} ms`],
+    [!report.crashed, "the process did not end"],
+    [!report.after.has(500) && !report.before.has(500), "no 500 before or after"]
+  ]
+  for (const [holds, says] of claims) yield* Console.log(`${holds ? "✓" : "✗"} ${says}`)
+  if (!claims.every(([holds]) => holds)) process.exitCode = 1
+}).pipe(Effect.scoped)
+
+NodeRuntime.runMain(main)
