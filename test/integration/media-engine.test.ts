@@ -1,4 +1,4 @@
-import { describe, expect, layer } from "@effect/vitest"
+import { describe, expect, layer, vi } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
 import type { Tracer } from "effect"
 import type { MediaFacts } from "../../src/domain/MediaFacts.ts"
@@ -7,6 +7,9 @@ import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
 import { MediaEngine } from "../../src/services/MediaEngine.ts"
 import { analyse, analyseBy, canary, Clips, jpegSize } from "../layers/clips.ts"
 import { recordedTracer } from "../layers/recorded-tracer.ts"
+
+// Children run at idle priority: on a machine that is busy with other tests they wait for a processor.
+vi.setConfig({ testTimeout: 180_000 })
 
 const verdict = (name: string, rules = defaultRules) =>
   Effect.map(analyse(name, rules), ({ findings }) => judge(findings, rules))
