@@ -1,7 +1,7 @@
 // The child program: one job in, one answer out, then gone. See Engine.ts for the guards it runs under.
 import { AV_LOG_QUIET } from "node-av/constants"
 import { Log } from "node-av/lib"
-import { statSync } from "node:fs"
+import { readFileSync, statSync } from "node:fs"
 import { measure } from "./Measure.ts"
 import type { Time } from "./Measure.ts"
 import type { Answer, Job, Phase } from "./Protocol.ts"
@@ -16,6 +16,15 @@ const time: Time = async (name, work, describe) => {
   return result
 }
 
+/** Linux hands the maximum of `getrusage` down from the process that started this one, which is larger; this is its own. */
+const peakBytes = (): number => {
+  try {
+    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "latin1"))?.[1]) * 1024
+  } catch {
+    return process.resourceUsage().maxRSS * 1024
+  }
+}
+
 type Found = typeof Answer.Encoded["findings"]
 
 const respond = (findings: Found): void => {
@@ -23,7 +32,7 @@ const respond = (findings: Found): void => {
   const answer: typeof Answer.Encoded = {
     findings,
     cpuSeconds: (user + system) / 1e6,
-    peakBytes: process.resourceUsage().maxRSS * 1024,
+    peakBytes: peakBytes(),
     phases
   }
   process.stdout.write(`${JSON.stringify(answer)}\n`, () => process.exit(0))

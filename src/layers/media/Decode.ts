@@ -25,6 +25,11 @@ export const decoderOptions = (maxPixels: number) =>
 export const secondsOf = (stream: Stream, timestamp: bigint): number | null =>
   timestamp === AV_NOPTS_VALUE ? null : (Number(timestamp) * stream.timeBase.num) / stream.timeBase.den
 
+// FFmpeg has some four hundred decoders more, most of them for formats of the last century that no telephone writes and few
+// people look after. A file must not choose among them.
+const decoded =
+  /^(h264|hevc|vp8|vp9|av1|mpeg4|mpeg2video|h263|aac|opus|mp3|vorbis|flac|alac|ac3|eac3|amr_nb|amr_wb|pcm_\w+)$/
+
 export interface Track {
   readonly stream: Stream
   readonly codec: string
@@ -42,6 +47,9 @@ export const openTrack = async (
   maxPixels: number,
   onFrame: (frame: Frame, seconds: number, origin: number) => void
 ): Promise<Track | string> => {
+  if (!decoded.test(avGetCodecName(stream.codecpar.codecId) ?? "")) {
+    return "it is not among the codecs that are decoded here"
+  }
   const codec = Codec.findDecoder(stream.codecpar.codecId)
   if (codec === null) return "no decoder for it"
   const context = new CodecContext()

@@ -27,6 +27,7 @@ const defaults: EngineOptions = {
   patienceSeconds: 3_600,
   fileBytes: 256 * 1024 * 1024,
   openFiles: 64,
+  idle: true,
   program: fileURLToPath(new URL("./ChildMain.ts", import.meta.url))
 }
 
@@ -85,7 +86,7 @@ const runChild = (options: EngineOptions, guards: Guards) =>
       const span = yield* Effect.option(Effect.currentSpan)
       const child = yield* startChild(argv, JSON.stringify(job))
       // Idle priority counts within a session only, and the child leads one of its own.
-      yield* Effect.forkScoped(lowerSession(child.pid, 19))
+      if (options.idle) yield* Effect.forkScoped(lowerSession(child.pid, 19))
       yield* Effect.annotateCurrentSpan({
         "midnight.job.id": jobId,
         "process.pid": child.pid,

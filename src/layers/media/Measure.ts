@@ -11,6 +11,7 @@ import { makeSoundDetector } from "./Detectors.ts"
 import type { Job, Phase } from "./Protocol.ts"
 import { channelsOf } from "./Samples.ts"
 import { makeWatcher } from "./Watcher.ts"
+import { bytesMissing } from "./Whole.ts"
 
 type Found = typeof Findings.Encoded
 type Opened = {
@@ -23,8 +24,10 @@ type Opened = {
 export type Time = <A>(name: string, work: () => Promise<A>, describe: (result: A) => Phase["attributes"]) => Promise<A>
 
 /** What the first bytes claim to be: a file that says it is a video and cannot be opened is a damaged video. */
-const looksLikeVideo = (head: Buffer): boolean =>
-  ["ftyp", "moov", "mdat", "wide"].includes(head.toString("latin1", 4, 8)) || head.readUInt32BE(0) === 0x1a45dfa3
+const claimOf = (head: Buffer): "mp4" | "matroska" | null => {
+  if (["ftyp", "moov", "mdat", "wide"].includes(head.toString("latin1", 4, 8))) return "mp4"
+  return head.readUInt32BE(0) === 0x1a45dfa3 ? "matroska" : null
+}
 
 const lookAt = async (path: string): Promise<{ readonly bytes: number; readonly claimsVideo: boolean } | Found> => {
   const file = await openFile(path, "r")
@@ -32,7 +35,10 @@ const lookAt = async (path: string): Promise<{ readonly bytes: number; readonly 
     const { size } = await file.stat()
     if (size === 0) return { _tag: "Empty" }
     const { buffer } = await file.read(Buffer.alloc(12), 0, 12, 0)
-    return { bytes: size, claimsVideo: looksLikeVideo(buffer) }
+    const claim = claimOf(buffer)
+    const missing = claim === null ? 0 : await bytesMissing(file, size, claim)
+    if (missing > 0) return { _tag: "Truncated", detail: `${missing} bytes are missing at its end` }
+    return { bytes: size, claimsVideo: claim !== null }
   } finally {
     await file.close()
   }
@@ -108,10 +114,11 @@ const readAll = async (opened: Opened, tracks: ReadonlyArray<Track>, job: Job): 
         return { _tag: "TooLong", seconds: seconds - begin }
       }
       track.decode(packet)
-      const { system, user } = process.cpuUsage()
-      if (user + system > job.cpuSeconds * 1e6) {
-        return { _tag: "TooCostly", detail: `${job.cpuSeconds} s of processor time were not enough` }
-      }
+    }
+    // Also for packets that nobody decodes: a file may hold millions of those.
+    const { system, user } = process.cpuUsage()
+    if (user + system > job.cpuSeconds * 1e6) {
+      return { _tag: "TooCostly", detail: `${job.cpuSeconds} s of processor time were not enough` }
     }
     packet.unref()
   }
