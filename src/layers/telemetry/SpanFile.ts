@@ -6,8 +6,10 @@ import { RotatingFile } from "./RotatingFile.ts"
 import type { SpanRecord } from "./SpanRecord.ts"
 
 const maxBytes = 8 * 1024 * 1024
-// Every process writes its own file, twice at most; those of processes that ended are kept up to this many.
-const maxFiles = 12
+// Every process writes its own files; a slow demo of a minute fills three. Those of processes that ended are kept, up to so
+// many in all.
+const filesOfProcess = 6
+const maxFiles = 24
 
 const kinds = ["internal", "server", "client", "producer", "consumer"] as const
 const micros = ([seconds, nanos]: HrTime): number => seconds * 1_000_000 + Math.round(nanos / 1000)
@@ -54,7 +56,7 @@ export const spanFile = (folder: string, service: string): SpanProcessor => {
   const file = new RotatingFile({
     path: join(folder, `${service}-${process.pid}.jsonl`),
     maxBytes,
-    files: 2,
+    files: filesOfProcess,
     flushEveryMs: 500
   })
   forgetOldest(folder)
