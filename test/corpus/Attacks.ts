@@ -117,7 +117,7 @@ const movies = ({ port, secret }: Bait): Record<string, () => Buffer> => {
       mp4({ ...one, width: 65_535, height: 65_535, sampleEntry: visual("avc1", 65_535, 65_535) }),
     "sides-change.mp4": () =>
       mp4(changingH264(Array.from({ length: 60 }, (_, at) => [16 * (1 + (at * 7) % 60), 16 * (1 + (at * 11) % 40)]))),
-    "sides-grow-to-16k.mp4": () => mp4(changingH264([[320, 240], [2_944, 2_944], [16_384, 16_384], [320, 240]])),
+    "sides-grow-to-16k.mp4": () => mp4(changingH264([[320, 240], [2_944, 2_944], [16_000, 16_000], [320, 240]])),
     "sides-zero.mp4": () => mp4({ ...one, width: 0, height: 0, sampleEntry: visual("avc1", 0, 0) }),
     "channels-255.mov": () => mp4(pcm(255)),
     "channels-65535.mov": () => mp4(pcm(65_535)),

@@ -1,10 +1,11 @@
 import { Effect, Layer, Option, Result } from "effect"
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Check, defaultRules, judge, type Outcome } from "../../src/domain/Verification.ts"
 import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
+import { makeClip } from "../../src/main/demo/Clip.ts"
 import { MediaEngine } from "../../src/services/MediaEngine.ts"
 import { corpus, type Specimen } from "./Corpus.ts"
 
@@ -79,6 +80,12 @@ export const scratch = Effect.acquireRelease(
   (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
 )
 
+/** A file to keep out of: a real video, so that whoever opens it against the rules has something to show for it. */
+export const hideCanary = Effect.fnUntraced(function*(path: string) {
+  yield* makeClip({ path, seconds: 1, width: 320, height: 240, fps: 15, kind: "scene", format: "mpegts" })
+  yield* Effect.promise(() => appendFile(path, `${canary}\n`.repeat(100)))
+})
+
 const examine = Effect.fnUntraced(function*(path: string, { name, outcomes }: Specimen) {
   const engine = yield* MediaEngine
   const begin = performance.now()
@@ -101,7 +108,7 @@ export const runCorpus = Effect.fnUntraced(function*(size: { readonly seeds: num
   const folder = yield* scratch
   const called = yield* bait
   const secret = join(folder, "secret.ts")
-  yield* Effect.promise(() => writeFile(secret, `${canary}\n`.repeat(1_000)))
+  yield* hideCanary(secret)
   const specimens = yield* corpus(folder, { secret, port: called.port }, size.seeds, size.cuts)
   const made = new Set([...(yield* Effect.promise(() => readdir(folder))), ...specimens.map(({ name }) => name)])
   const rows: ReadonlyArray<Row> = yield* Effect.forEach(
@@ -127,6 +134,9 @@ export const faultsOf = ({ rows, traces }: { readonly rows: ReadonlyArray<Row>; 
   ),
   ...rows.filter(({ wallSeconds }) => wallSeconds > 120).map(({ name, wallSeconds }) => `${name}: ${wallSeconds} s`),
   ...rows.filter(({ said }) => said.includes("canary")).map(({ name }) => `${name}: the canary got out`),
+  ...rows.filter(({ name, peakBytes }) => name.includes("16k") && peakBytes > 250e6).map(({ name, peakBytes }) =>
+    `${name}: its pictures were given ${peakBytes} bytes`
+  ),
   ...traces.children.map((child) => `left behind: ${child}`),
   ...traces.files.map((file) => `left behind: ${file}`),
   ...(traces.connections > 0 ? [`${traces.connections} connections to the bait`] : [])

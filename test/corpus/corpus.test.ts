@@ -20,7 +20,7 @@ import {
 import { attacks } from "./Attacks.ts"
 import { mp4 } from "./Boxes.ts"
 import { greyH264 } from "./GreyH264.ts"
-import { bait, canary, corpusEngine, faultsOf, runCorpus, scratch } from "./Run.ts"
+import { bait, corpusEngine, faultsOf, hideCanary, runCorpus, scratch } from "./Run.ts"
 
 const program = fileURLToPath(new URL("../../src/layers/media/ChildMain.ts", import.meta.url))
 
@@ -55,7 +55,7 @@ layer(corpusEngine, seldom)("The corpus of bad files, in its short form", (it) =
         const folder = yield* scratch
         const called = yield* bait
         const secret = join(folder, "secret.ts")
-        yield* Effect.promise(() => writeFile(secret, `${canary}\n`.repeat(1_000)))
+        yield* hideCanary(secret)
         const pointing = Object.entries(attacks({ secret, port: called.port }))
           .map(([name, make]) => ({ name, bytes: make() }))
           .filter(({ bytes }) => bytes.includes(secret) || bytes.includes(`:${called.port}/`))
@@ -66,6 +66,8 @@ layer(corpusEngine, seldom)("The corpus of bad files, in its short form", (it) =
           const said = yield* bareChild(path)
           expect(said, name).toContain("findings")
           expect(said, name).not.toContain("canary")
+          // A movie has pictures of its own; whatever else has any took them from where it points.
+          if (!name.endsWith(".mov")) expect(said, name).not.toContain("MediaFacts")
         }
         expect(called.connections).toBe(0)
       }),
@@ -82,7 +84,7 @@ layer(VideoBench, seldom)("Hostile uploads", (it) => {
           const folder = yield* scratch
           const called = yield* bait
           const secret = join(folder, "secret.ts")
-          yield* Effect.promise(() => writeFile(secret, canary))
+          yield* hideCanary(secret)
           const made = attacks({ secret, port: called.port })
           const names = ["playlist-of-a-file.m3u8", "playlist-as-video.mp4", "concat.ffconcat", "data-in-a-file.mov"]
           const user = yield* member

@@ -1,5 +1,5 @@
 // A process with a media engine in it, to be killed by a test: says its child's pid and then waits for the answer.
-import { Console, Effect, Option } from "effect"
+import { Console, Effect, Logger, Option } from "effect"
 import { defaultRules } from "../../src/domain/Verification.ts"
 import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
 import { MediaEngine } from "../../src/services/MediaEngine.ts"
@@ -16,4 +16,5 @@ const main = Effect.gen(function*() {
   )
 })
 
-await Effect.runPromise(main.pipe(Effect.provide(MediaEngineLive.layer())))
+// Where a guard is missing, a warning would come before the pid.
+await Effect.runPromise(main.pipe(Effect.provide(MediaEngineLive.layer()), Effect.provide(Logger.layer([]))))
