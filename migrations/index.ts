@@ -15,6 +15,7 @@ import { uploads } from "./0012_uploads.ts"
 import { pictures } from "./0013_pictures.ts"
 import { identityAccounts } from "./0014_identity_accounts.ts"
 import { securityEvents } from "./0015_security_events.ts"
+import { ledgerBatches } from "./0016_ledger_batches.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
 export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>> = {
@@ -32,5 +33,6 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0012_uploads": uploads,
   "0013_pictures": pictures,
   "0014_identity_accounts": identityAccounts,
-  "0015_security_events": securityEvents
+  "0015_security_events": securityEvents,
+  "0016_ledger_batches": ledgerBatches
 }

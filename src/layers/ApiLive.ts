@@ -1,5 +1,5 @@
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
-import { Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { PrometheusMetrics } from "effect/observability"
 import { AccountHandlers } from "../http/AccountHandlers.ts"
@@ -24,6 +24,26 @@ import { AuditLog } from "../services/AuditLog.ts"
 import { DeadLetters } from "../services/DeadLetters.ts"
 import { Health } from "../services/Health.ts"
 import { Accounts } from "../services/IdentityAccounts.ts"
+import { Admission } from "../http/middleware/Admission.ts"
+import { Authorization } from "../http/middleware/Authorization.ts"
+import { ClientAddress } from "../http/middleware/ClientAddress.ts"
+import { Idempotency } from "../http/middleware/Idempotency.ts"
+import { Limits } from "../http/middleware/Limits.ts"
+import { AddressRateLimit, RateLimit } from "../http/middleware/RateLimit.ts"
+import { RoleRequired } from "../http/middleware/RoleRequired.ts"
+import { AccessTokens } from "../services/AccessTokens.ts"
+import { Campaigns } from "../services/Campaigns.ts"
+import { Gateways } from "../services/Gateway.ts"
+import { Identity } from "../services/Identity.ts"
+import { IdentityAdmin } from "../services/IdentityAdmin.ts"
+import { Credentials } from "../services/IdentityCredentials.ts"
+import { Sessions } from "../services/IdentitySessions.ts"
+import { LedgerAdmin } from "../services/LedgerAdmin.ts"
+import { Payments } from "../services/Payments.ts"
+import { Readiness } from "../services/Readiness.ts"
+import { Reviews } from "../services/Reviews.ts"
+import { Videos } from "../services/Videos.ts"
+import { Wallets } from "../services/Wallets.ts"
 import * as Settings from "./Config.ts"
 import { serveHttp } from "./HttpServer.ts"
 import { IdentityLive } from "./IdentityLive.ts"
@@ -52,7 +72,7 @@ const Perimeter = Layer.mergeAll(
   IdempotencyLive
 )
 
-const Handlers = Layer.mergeAll(
+const AllHandlers = Layer.mergeAll(
   IdentityHandlers,
   AccountHandlers,
   WalletHandlers,
@@ -65,6 +85,25 @@ const Handlers = Layer.mergeAll(
   AdminUsersHandlers,
   DeadLettersHandlers,
   SystemHandlers
+)
+
+/** What handlers and the middlewares in front of them take when they are built. */
+const taken = [
+  ...[Authorization, RoleRequired, RateLimit, AddressRateLimit, Admission, Idempotency, ClientAddress, Limits],
+  ...[AccessTokens, Accounts, Credentials, Identity, IdentityAdmin, Sessions, AuditLog, DeadLetters, Health, Readiness],
+  ...[Wallets, LedgerAdmin, Payments, Gateways, Campaigns, Videos, Reviews]
+] as const
+
+/**
+ * HttpApi copies the context in which a group of handlers was built for every single request, and a whole process in it (75
+ * services) cost more than a transfer's own work. So the groups are built with what they take and nothing else.
+ */
+const Handlers = Layer.fromBuild((memoMap, scope) =>
+  Layer.buildWithMemoMap(AllHandlers, memoMap, scope).pipe(
+    Effect.updateContext((context: Context.Context<Context.Service.Identifier<(typeof taken)[number]>>) =>
+      Context.pick(...taken)(context)
+    )
+  )
 )
 
 /** Every route of the API. */
@@ -85,6 +124,7 @@ export const ApiLive = Layer.unwrap(Effect.gen(function*() {
     portVariable: "PORT",
     corsOrigins: yield* Settings.corsOrigins,
     grace: yield* Settings.drainGrace,
+    lean: true,
     maxBodyBytes: (route) => route?.startsWith("/api/webhooks/") === true ? webhookBytes : otherBytes
   })
 })).pipe(Layer.provide(Bulkheads), Layer.provide(NodeCrypto.layerMac))

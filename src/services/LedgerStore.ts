@@ -6,17 +6,19 @@ import { Currency } from "../domain/Money.ts"
 import { type Account, TransferKind } from "../domain/Wallet.ts"
 import { decoded } from "./Database.ts"
 
-/** What `wallet.post` takes; see migrations/0002_ledger_post.ts. Amounts travel as text, exact at any size. */
+export interface TransferCommand {
+  readonly op: "transfer"
+  readonly key: string
+  readonly digest?: string
+  readonly kind: TransferKind
+  readonly memo: string | null
+  readonly reference: Readonly<Record<string, string>>
+  readonly legs: ReadonlyArray<Account & { readonly currency: Currency; readonly amount: string }>
+}
+
+/** What `wallet.post` takes; see migrations/0002_ledger_exact.ts. Amounts travel as text, exact at any size. */
 export type LedgerCommand =
-  | {
-    readonly op: "transfer"
-    readonly key: string
-    readonly digest?: string
-    readonly kind: TransferKind
-    readonly memo: string | null
-    readonly reference: Readonly<Record<string, string>>
-    readonly legs: ReadonlyArray<Account & { readonly currency: Currency; readonly amount: string }>
-  }
+  | TransferCommand
   | (Account & {
     readonly op: "authorise"
     readonly key: string
@@ -78,16 +80,24 @@ const TransferRow = Schema.Struct({
 })
 export type TransferRow = typeof TransferRow.Type
 
-/** Either every command was posted, and these are their ids, or each has an outcome of its own. */
-const Answer = Schema.Union([
-  Schema.Struct({ at: Schema.String, ids: Schema.Array(Schema.String) }),
-  Schema.Struct({ outcomes: Schema.Array(Outcome) })
-])
-const decodeAnswer = Schema.decodeUnknownEffect(Schema.fromJsonString(Answer))
+const decodeOutcomes = Schema.decodeUnknownEffect(
+  Schema.fromJsonString(Schema.Struct({ outcomes: Schema.Array(Outcome) }))
+)
+
+interface Batch {
+  readonly at: string
+  /** The ids of all, as PostgreSQL writes an array; null when not all could be posted, and so none was. */
+  readonly ids: string | null
+  /** The numbers, from 1 on, of those that have to be decided one by one. */
+  readonly suspects: ReadonlyArray<number> | null
+}
 
 /** The only home of SQL on the ledger. */
 export class LedgerStore extends Context.Service<LedgerStore, {
-  /** One statement, one commit: an outcome for each command, in order. */
+  /**
+   * An outcome for each command, in order. Transfers are one statement and one commit, all of them; where some cannot be posted
+   * the others are, and those are decided one by one in a commit of their own, like every command that is no transfer.
+   */
   post(commands: ReadonlyArray<LedgerCommand>): Effect.Effect<ReadonlyArray<Outcome>, SqlError>
   readonly expireHolds: Effect.Effect<number, SqlError>
   readonly alive: Effect.Effect<void, SqlError>
@@ -106,12 +116,54 @@ export class LedgerStore extends Context.Service<LedgerStore, {
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
 
-      const post = Effect.fn("LedgerStore.post")(function*(commands: ReadonlyArray<LedgerCommand>) {
+      const decide = Effect.fnUntraced(function*(commands: ReadonlyArray<LedgerCommand>) {
         const rows = yield* sql<{ readonly answer: string }>`
           SELECT wallet.post(${JSON.stringify(commands)}::text::jsonb)::text AS answer`
-        const answer = yield* Effect.orDie(decodeAnswer(rows[0]?.answer))
-        if ("outcomes" in answer) return answer.outcomes
-        return answer.ids.map((id) => ({ outcome: "posted" as const, id, at: answer.at }))
+        return (yield* Effect.orDie(decodeOutcomes(rows[0]?.answer))).outcomes
+      })
+
+      const postAll = (transfers: ReadonlyArray<TransferCommand>) => {
+        const c = columnsOf(transfers)
+        return Effect.map(
+          sql<Batch>`
+          SELECT to_json(at) #>> '{}' AS at, ids::text AS ids, suspects FROM wallet.post_transfers(
+            ${c.keys}::text[], ${c.digests}::text[], ${c.contents}::text[], ${c.kinds}::text[], ${c.memos}::text[],
+            ${c.references}::text[], ${c.legTransfers}::int[], ${c.legKinds}::text[], ${c.legOwners}::text[],
+            ${c.legCurrencies}::text[], ${c.legAmounts}::text[]::bigint[])`,
+          ([batch]) => batch ?? { at: "", ids: null, suspects: null }
+        )
+      }
+
+      const postTransfers = Effect.fnUntraced(function*(transfers: ReadonlyArray<TransferCommand>) {
+        const outcomes = new Map<LedgerCommand, Outcome>()
+        const note = (all: ReadonlyArray<TransferCommand>, { at, ids }: Batch) => {
+          if (ids === null) return false
+          ids.slice(1, -1).split(",").forEach((id, i) => {
+            const command = all[i]
+            if (command !== undefined) outcomes.set(command, { outcome: "posted", id, at })
+          })
+          return true
+        }
+        const batch = transfers.length === 0 ? undefined : yield* postAll(transfers)
+        if (batch === undefined || note(transfers, batch)) return outcomes
+        const suspects = new Set(batch.suspects)
+        const others = transfers.filter((_, i) => !suspects.has(i + 1))
+        // None suspected means that the batch cannot tell which: each is then decided alone.
+        if (others.length > 0 && others.length < transfers.length) note(others, yield* postAll(others))
+        return outcomes
+      })
+
+      const post = Effect.fn("LedgerStore.post")(function*(commands: ReadonlyArray<LedgerCommand>) {
+        const outcomes = yield* postTransfers(commands.filter((command) => command.op === "transfer"))
+        const rest = commands.filter((command) => !outcomes.has(command))
+        if (rest.length > 0) {
+          const decided = yield* decide(rest)
+          decided.forEach((outcome, i) => {
+            const command = rest[i]
+            if (command !== undefined) outcomes.set(command, outcome)
+          })
+        }
+        return commands.flatMap((command) => outcomes.get(command) ?? [])
       })
 
       const expireHolds = Effect.map(
@@ -166,4 +218,22 @@ export class LedgerStore extends Context.Service<LedgerStore, {
       })
     })
   )
+}
+
+/** Transfers as the columns that `wallet.post_transfers` takes. */
+const columnsOf = (transfers: ReadonlyArray<TransferCommand>) => {
+  const legs = transfers.flatMap((transfer, i) => transfer.legs.map((leg) => ({ ...leg, transfer: i + 1 })))
+  return {
+    keys: transfers.map(({ key }) => key),
+    digests: transfers.map(({ digest }) => digest ?? ""),
+    contents: transfers.map((transfer) => transfer.digest === undefined ? JSON.stringify(transfer) : ""),
+    kinds: transfers.map(({ kind }) => kind),
+    memos: transfers.map(({ memo }) => memo ?? ""),
+    references: transfers.map(({ reference }) => JSON.stringify(reference)),
+    legTransfers: legs.map(({ transfer }) => transfer),
+    legKinds: legs.map(({ kind }) => kind),
+    legOwners: legs.map(({ owner }) => owner),
+    legCurrencies: legs.map(({ currency }) => currency),
+    legAmounts: legs.map(({ amount }) => amount)
+  }
 }

@@ -30,6 +30,7 @@ export class LedgerWriter extends Context.Service<LedgerWriter, {
     LedgerWriter,
     Effect.gen(function*() {
       const store = yield* LedgerStore
+      const scope = yield* Effect.scope
       const jobs = yield* Queue.dropping<Job>(capacity)
 
       // In the order in which they came, which is that in which they run out of patience.
@@ -68,15 +69,20 @@ export class LedgerWriter extends Context.Service<LedgerWriter, {
       // Beside the writer and not in it: the writer may be what is gone.
       yield* Effect.forkScoped(impatience)
 
+      // Callers are told by a fiber of its own: the next batch is on its way to PostgreSQL before they are.
+      const tell = (batch: ReadonlyArray<Job>, outcomes: ReadonlyArray<Outcome>) =>
+        Effect.sync(() =>
+          batch.forEach((job, i) => {
+            const outcome = outcomes[i]
+            answer(job, outcome === undefined ? Exit.fail(unknown) : Exit.succeed(outcome))
+          })
+        ).pipe(Effect.forkIn(scope))
+
       const postAll = (batch: ReadonlyArray<Job>): Effect.Effect<void> =>
         withDatabase(store.post(batch.map((job) => job.command))).pipe(
-          Effect.match({
-            onSuccess: (outcomes) =>
-              batch.forEach((job, i) => {
-                const outcome = outcomes[i]
-                answer(job, outcome === undefined ? Exit.fail(unknown) : Exit.succeed(outcome))
-              }),
-            onFailure: (away) => batch.forEach((job) => answer(job, Exit.fail(away)))
+          Effect.matchEffect({
+            onSuccess: (outcomes) => tell(batch, outcomes),
+            onFailure: (away) => Effect.sync(() => batch.forEach((job) => answer(job, Exit.fail(away))))
           }),
           // A statement that PostgreSQL refuses is a fault of one command. It must not fail its neighbours, so each is then
           // posted alone, and only the faulty one dies.
@@ -96,7 +102,7 @@ export class LedgerWriter extends Context.Service<LedgerWriter, {
               links: batch.slice(0, 64).flatMap(({ span }) => span === undefined ? [] : [{ span, attributes: {} }]),
               attributes: { "midnight.batch.size": batch.length }
             }),
-            Effect.onExit(() => Effect.sync(() => batch.forEach((job) => answer(job, Exit.fail(unknown)))))
+            Effect.onError(() => Effect.sync(() => batch.forEach((job) => answer(job, Exit.fail(unknown)))))
           )
         })
       )

@@ -1,8 +1,10 @@
 import { Effect } from "effect"
-import type { HttpServerRequest } from "effect/http"
+import { HttpServerError, type HttpServerRequest } from "effect/http"
+import { IncomingMessage } from "node:http"
 import { InvalidRequest } from "../../domain/Problem.ts"
 
 const maxDepth = 32
+const byteOrderMark = 0xfeff
 const [quote, backslash, openBrace, closeBrace, openBracket, closeBracket] = [34, 92, 123, 125, 91, 93]
 
 /**
@@ -41,17 +43,57 @@ export const jsonFault = (text: string): string | undefined => {
 
 const isJson = (contentType: string | undefined) => contentType === undefined || /[/+]json\b/i.test(contentType)
 
-const checkedText: PropertyDescriptor & ThisType<HttpServerRequest.HttpServerRequest> = {
-  configurable: true,
-  get() {
-    const text: HttpServerRequest.HttpServerRequest["text"] = Reflect.get(Object.getPrototypeOf(this), "text", this)
-    return Effect.tap(text, (text) => {
+const unreadable = (request: HttpServerRequest.HttpServerRequest, cause: unknown) =>
+  Effect.fail(
+    new HttpServerError.HttpServerError({ reason: new HttpServerError.RequestParseError({ request, cause }) })
+  )
+
+/**
+ * The text of a body whose length was declared, and judged by the edge. The library's reader is made for bodies of any length:
+ * it watches the stream with a listener for every way to end and shares its result by a fiber of its own, which cost more
+ * than everything else that is done with a short body.
+ */
+const received = (request: HttpServerRequest.HttpServerRequest, source: IncomingMessage) =>
+  Effect.callback<string, HttpServerError.HttpServerError>((resume) => {
+    const chunks: Array<Buffer> = []
+    const stop = () => {
+      source.off("data", onData).off("end", onEnd).off("error", onError).off("close", onClose)
+    }
+    const onData = (chunk: Buffer) => void chunks.push(chunk)
+    const onEnd = () => {
+      stop()
+      const [first] = chunks
+      const text = (chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks)).toString("utf8")
+      resume(Effect.succeed(text.charCodeAt(0) === byteOrderMark ? text.slice(1) : text))
+    }
+    const onError = (cause: unknown) => {
+      stop()
+      resume(unreadable(request, cause))
+    }
+    const onClose = () => onError(new Error("the body ended too early"))
+    source.on("data", onData).on("end", onEnd).on("error", onError).on("close", onClose)
+    return Effect.sync(stop)
+  })
+
+const textOf = (request: HttpServerRequest.HttpServerRequest): HttpServerRequest.HttpServerRequest["text"] => {
+  const { headers, source } = request
+  return source instanceof IncomingMessage && headers["content-length"] !== undefined && headers["expect"] === undefined
+    ? received(request, source)
+    : Reflect.get(Object.getPrototypeOf(request), "text", request)
+}
+
+/** The text, judged and kept: idempotency reads it, and the endpoint after it. */
+const checked = (request: HttpServerRequest.HttpServerRequest): HttpServerRequest.HttpServerRequest["text"] => {
+  let known: HttpServerRequest.HttpServerRequest["text"] | undefined
+  return Effect.suspend(() =>
+    known ?? Effect.flatMap(textOf(request), (text) => {
       const fault = jsonFault(text)
-      return fault === undefined
-        ? Effect.void
+      known = fault === undefined
+        ? Effect.succeed(text)
         : Effect.die(new InvalidRequest({ errors: [{ pointer: "/body", detail: fault }] }))
+      return known
     })
-  }
+  )
 }
 
 /**
@@ -61,7 +103,7 @@ const checkedText: PropertyDescriptor & ThisType<HttpServerRequest.HttpServerReq
  */
 export const guard = (request: HttpServerRequest.HttpServerRequest): void => {
   if (request.method === "GET" || request.method === "HEAD" || !isJson(request.headers["content-type"])) return
-  Object.defineProperty(request, "text", checkedText)
+  Object.defineProperty(request, "text", { value: checked(request) })
 }
 
 /** NUL in a path or query would reach SQL as text just as it would from a body. */

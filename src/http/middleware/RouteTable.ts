@@ -19,6 +19,8 @@ export interface RouteTable {
 
 export const make = (): RouteTable => {
   const router = FindMyWay.make<string>()
+  // The name of the span and the edge ask for the same request, one right after the other.
+  let latest: { readonly request: HttpServerRequest.HttpServerRequest; readonly route: string | undefined } | undefined
   const register = (method: string, path: FindMyWay.PathInput) => {
     if (method === "*") router.all(path, path)
     else router.on(method, path, path)
@@ -30,8 +32,11 @@ export const make = (): RouteTable => {
       if (parent.startsWith("/")) register(method, `/${parent.slice(1)}`)
     },
     find(request) {
-      const method = request.method === "HEAD" ? "GET" : request.method
-      return router.find(method, request.url)?.handler
+      if (latest?.request !== request) {
+        const method = request.method === "HEAD" ? "GET" : request.method
+        latest = { request, route: router.find(method, request.url)?.handler }
+      }
+      return latest.route
     },
     allow(url) {
       const allowed = methods.filter((method) => router.find(method, url) !== undefined)
