@@ -72,36 +72,39 @@ const Perimeter = Layer.mergeAll(
   IdempotencyLive
 )
 
-const AllHandlers = Layer.mergeAll(
-  IdentityHandlers,
-  AccountHandlers,
-  WalletHandlers,
-  PaymentsHandlers,
-  WebhooksHandlers,
-  RewardsHandlers,
-  VideoHandlers,
-  ReviewHandlers,
-  AdminHandlers,
-  AdminUsersHandlers,
-  DeadLettersHandlers,
-  SystemHandlers
-)
-
-/** What handlers and the middlewares in front of them take when they are built. */
-const taken = [
-  ...[Authorization, RoleRequired, RateLimit, AddressRateLimit, Admission, Idempotency, ClientAddress, Limits],
-  ...[AccessTokens, Accounts, Credentials, Identity, IdentityAdmin, Sessions, AuditLog, DeadLetters, Health, Readiness],
-  ...[Wallets, LedgerAdmin, Payments, Gateways, Campaigns, Videos, Reviews]
-] as const
-
 /**
  * HttpApi copies the context in which a group of handlers was built for every single request, and a whole process in it (75
- * services) cost more than a transfer's own work. So the groups are built with what they take and nothing else.
+ * services) cost more than a transfer's own work. So groups are built with what they take and nothing else; what is missing
+ * from a list does not compile.
  */
-const Handlers = Layer.fromBuild((memoMap, scope) =>
-  Layer.buildWithMemoMap(AllHandlers, memoMap, scope).pipe(
-    Effect.updateContext((context: Context.Context<Context.Service.Identifier<(typeof taken)[number]>>) =>
-      Context.pick(...taken)(context)
+const taking = <A, E, R>(
+  take: (context: Context.Context<R>) => Context.Context<R>,
+  handlers: Layer.Layer<A, E, R>
+): Layer.Layer<A, E, R> =>
+  Layer.fromBuild((memoMap, scope) =>
+    Effect.updateContext(Layer.buildWithMemoMap(handlers, memoMap, scope), take)
+  )
+
+const Handlers = Layer.mergeAll(
+  taking(Context.pick(Authorization, RateLimit, Admission, Idempotency, Wallets), WalletHandlers),
+  taking(
+    Context.pick(
+      ...[Authorization, RoleRequired, RateLimit, AddressRateLimit, Admission, Idempotency, ClientAddress, Limits],
+      ...[AccessTokens, Accounts, Credentials, Identity, IdentityAdmin, Sessions],
+      ...[AuditLog, DeadLetters, Health, Readiness, LedgerAdmin, Payments, Gateways, Campaigns, Videos, Reviews]
+    ),
+    Layer.mergeAll(
+      IdentityHandlers,
+      AccountHandlers,
+      PaymentsHandlers,
+      WebhooksHandlers,
+      RewardsHandlers,
+      VideoHandlers,
+      ReviewHandlers,
+      AdminHandlers,
+      AdminUsersHandlers,
+      DeadLettersHandlers,
+      SystemHandlers
     )
   )
 )

@@ -69,16 +69,17 @@ const spanName = (table: RouteTable.RouteTable) => (request: HttpServerRequest.H
   return route === undefined ? request.method : `${request.method} ${route}`
 }
 
+// Of the process and of no request: layers are built, programs started and a terminal read without one.
+const ofTheProcess =
+  /^(midnight\/services|effect\/(Layer|crypto|process|Terminal|http\/HttpServer$)|@effect\/opentelemetry|~effect\/Stdio)/
+
 /**
- * Each request starts from the context in which the server was started, and copies it when it has added enough of its own.
- * With every service of the process in it, that cost a fifth of a request; handlers have taken theirs long before.
+ * Each request starts from the context in which the server was started, and copies it more than once. With every service of
+ * the process in it, that cost a fifth of a request; handlers have taken theirs long before.
  */
 const carryingLittle = (server: HttpServer.HttpServer["Service"]): HttpServer.HttpServer["Service"] => {
   const little = <R>(context: Context.Context<R>): Context.Context<R> =>
-    Context.makeUnsafe(
-      new Map([...context.mapUnsafe].filter(([key]) => !key.startsWith("midnight/services/"))),
-      { maxDepth: 16 }
-    )
+    Context.makeUnsafe(new Map([...context.mapUnsafe].filter(([key]) => !ofTheProcess.test(key))), { maxDepth: 16 })
   return HttpServer.make({
     address: server.address,
     serve: (app, middleware) =>

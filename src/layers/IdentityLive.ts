@@ -103,7 +103,7 @@ export const IdentityServices = Layer.unwrap(
       Layer.provideMerge(Layer.mergeAll(Revocations.layer, SecurityEvents.layer, MailRequests.layer)),
       Layer.provideMerge(Passwords.layer)
     )
-    return Layer.merge(services, Users.layer).pipe(Layer.provideMerge(stores))
+    return Users.layer.pipe(Layer.provideMerge(services), Layer.provideMerge(stores))
   })
 )
 

@@ -9,6 +9,8 @@ import { IdentityRevocationStore, type RevocationRow } from "./IdentityRevocatio
 const longest = 660
 /** A transaction that is this old can still bring a row with an earlier time: ours are cut after 4 s. */
 const overlap = 10
+/** Milliseconds after the last look at the database from which on it is not known how an account stands. */
+const stale = 2_000
 
 export const sessionEnded = (sessionId: SessionId): RevocationRow => ({ sessionId, userId: null, roles: null })
 /** Roles: tokens that name others are out of date. None: the account may do nothing. */
@@ -25,6 +27,8 @@ export const accountStands = (userId: UserId, roles: ReadonlyArray<Role> | null)
  */
 export class Revocations extends Context.Service<Revocations, {
   isRevoked(principal: Principal): boolean
+  /** Whether an account that existed within the last `longest` seconds still does, now: neither disabled nor erased. */
+  stands(userId: UserId, now: number): boolean
   /** After the commit of what ends a session or changes an account. */
   note(rows: ReadonlyArray<RevocationRow>): Effect.Effect<void>
   /** Reads what is new in the database; the first time, all that still counts. */
@@ -73,6 +77,10 @@ export class Revocations extends Context.Service<Revocations, {
           if (sessions.has(sessionId)) return true
           const account = accounts.get(userId)
           return account !== undefined && account.roles !== roles.join()
+        },
+        stands: (userId, now) => {
+          const account = accounts.get(userId)
+          return now - readAt < stale && (account === undefined || account.roles !== undefined)
         },
         note: (rows) => Effect.map(Clock.currentTimeMillis, (now) => take(rows, now)),
         catchUp
