@@ -1,5 +1,13 @@
 import { statements } from "./statements.ts"
 
+/** The hash of one transfer `t` with its entries. */
+export const leaf = `sha256(convert_to(
+       concat_ws('|', t.seq, t.id, t.key, encode(t.digest, 'hex'), t.kind, coalesce('m' || t.memo, ''), t.reference,
+                 (extract(epoch FROM t.created_at) * 1000000)::bigint,
+                 (SELECT string_agg(concat_ws(',', e.seq, e.id, e.account_id, e.amount, e.balance_after,
+                                              (extract(epoch FROM e.created_at) * 1000000)::bigint), ';' ORDER BY e.seq)
+                    FROM entries e WHERE e.transfer_id = t.id)), 'UTF8'))`
+
 /**
  * The hash chain over what was posted. A link covers the transfers of a range of `seq` with their entries: `leaves` has the
  * SHA-256 of each, in order, and `hash` is that of the link before and the leaves. So an edited byte is found, and the
@@ -26,12 +34,7 @@ export const chain = statements([
   // Microseconds as an integer: the text of a timestamp depends on the session's settings.
   `CREATE FUNCTION wallet.leaf(t wallet.transfers) RETURNS bytea LANGUAGE sql STABLE
      SET search_path = wallet, pg_temp AS $$
-     SELECT sha256(convert_to(
-       concat_ws('|', t.seq, t.id, t.key, encode(t.digest, 'hex'), t.kind, coalesce('m' || t.memo, ''), t.reference,
-                 (extract(epoch FROM t.created_at) * 1000000)::bigint,
-                 (SELECT string_agg(concat_ws(',', e.seq, e.id, e.account_id, e.amount, e.balance_after,
-                                              (extract(epoch FROM e.created_at) * 1000000)::bigint), ';' ORDER BY e.seq)
-                    FROM entries e WHERE e.transfer_id = t.id)), 'UTF8'))
+     SELECT ${leaf}
    $$`,
   `CREATE FUNCTION wallet.chain_next(most integer) RETURNS integer
      LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp AS $$

@@ -1,4 +1,5 @@
 import { exactPath } from "./0002_ledger_exact.ts"
+import { leaf } from "./0008_chain.ts"
 import { statements } from "./statements.ts"
 
 /**
@@ -109,7 +110,10 @@ const together = (source: string) => {
     .replace(
       /INSERT INTO transfers \(id[^;]*\);\s*INSERT INTO entries/,
       (both) =>
-        both.replace("INSERT INTO transfers", "WITH booked AS (INSERT INTO transfers").replace(/;\s*INSERT/, ")\n    INSERT")
+        both.replace("INSERT INTO transfers", "WITH booked AS (INSERT INTO transfers").replace(
+          /;\s*INSERT/,
+          ")\n    INSERT"
+        )
     )
   if (!edited.includes("WITH booked AS")) throw new Error("post_exact is not what this migration changes")
   return edited
@@ -152,6 +156,25 @@ const judges = [
   `ALTER TABLE wallet.transfers ENABLE ALWAYS TRIGGER has_entries`
 ]
 
+// The hashes in the statement itself: a function called for every transfer cost more than all that it did.
+const chainNext = `CREATE OR REPLACE FUNCTION wallet.chain_next(most integer) RETURNS integer
+   LANGUAGE plpgsql SECURITY DEFINER SET search_path = wallet, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+   DECLARE before chain; first bigint; last bigint; found integer; hashes bytea;
+   BEGIN
+     -- Another process is at it.
+     IF NOT pg_try_advisory_xact_lock(6148914691236517205) THEN RETURN 0; END IF;
+     SELECT * INTO before FROM chain ORDER BY n DESC LIMIT 1;
+     SELECT min(l.seq), max(l.seq), count(*), string_agg(l.hash, ''::bytea ORDER BY l.seq) INTO first, last, found, hashes
+       FROM (SELECT t.seq, ${leaf} AS hash
+               FROM transfers t WHERE t.seq > coalesce(before.last_seq, 0) ORDER BY t.seq LIMIT most) l;
+     IF found = 0 THEN RETURN 0; END IF;
+     before.hash := coalesce(before.hash, decode(repeat('00', 32), 'hex'));
+     INSERT INTO chain (n, first_seq, last_seq, transfers, prev, leaves, hash, chained_at)
+       VALUES (coalesce(before.n, 0) + 1, first, last, found, before.hash, hashes, sha256(before.hash || hashes),
+               clock_timestamp());
+     RETURN found;
+   END $$`
+
 const types = "text[], text[], text[], text[], text[], text[], integer[], text[], text[], text[], bigint[]"
 
 /**
@@ -164,6 +187,7 @@ export const ledgerBatches = statements([
   post,
   `DROP FUNCTION wallet.post_all(jsonb, timestamptz)`,
   postTransfers,
+  chainNext,
   `GRANT CREATE ON SCHEMA wallet TO midnight_ledger`,
   `ALTER FUNCTION wallet.post_transfers(${types}) OWNER TO midnight_ledger`,
   `REVOKE CREATE ON SCHEMA wallet FROM midnight_ledger`,

@@ -8,10 +8,17 @@ import { AdminUsersHandlers } from "../http/AdminUsersHandlers.ts"
 import { Api } from "../http/Api.ts"
 import { DeadLettersHandlers } from "../http/DeadLettersHandlers.ts"
 import { IdentityHandlers } from "../http/IdentityHandlers.ts"
+import { Admission } from "../http/middleware/Admission.ts"
 import { AdmissionLive } from "../http/middleware/AdmissionLive.ts"
+import { Authorization } from "../http/middleware/Authorization.ts"
 import { AuthorizationLive } from "../http/middleware/AuthorizationLive.ts"
+import { ClientAddress } from "../http/middleware/ClientAddress.ts"
+import { Idempotency } from "../http/middleware/Idempotency.ts"
 import { IdempotencyLive } from "../http/middleware/IdempotencyLive.ts"
+import { Limits } from "../http/middleware/Limits.ts"
+import { AddressRateLimit, RateLimit } from "../http/middleware/RateLimit.ts"
 import { AddressRateLimitLive, RateLimitLive } from "../http/middleware/RateLimitLive.ts"
+import { RoleRequired } from "../http/middleware/RoleRequired.ts"
 import { RoleRequiredLive } from "../http/middleware/RoleRequiredLive.ts"
 import { PaymentsHandlers } from "../http/PaymentsHandlers.ts"
 import { ReviewHandlers } from "../http/ReviewHandlers.ts"
@@ -20,21 +27,14 @@ import { DocumentationRoutes, SystemHandlers } from "../http/SystemHandlers.ts"
 import { VideoHandlers } from "../http/VideoHandlers.ts"
 import { WalletHandlers } from "../http/WalletHandlers.ts"
 import { WebhooksHandlers } from "../http/WebhooksHandlers.ts"
-import { AuditLog } from "../services/AuditLog.ts"
-import { DeadLetters } from "../services/DeadLetters.ts"
-import { Health } from "../services/Health.ts"
-import { Accounts } from "../services/IdentityAccounts.ts"
-import { Admission } from "../http/middleware/Admission.ts"
-import { Authorization } from "../http/middleware/Authorization.ts"
-import { ClientAddress } from "../http/middleware/ClientAddress.ts"
-import { Idempotency } from "../http/middleware/Idempotency.ts"
-import { Limits } from "../http/middleware/Limits.ts"
-import { AddressRateLimit, RateLimit } from "../http/middleware/RateLimit.ts"
-import { RoleRequired } from "../http/middleware/RoleRequired.ts"
 import { AccessTokens } from "../services/AccessTokens.ts"
+import { AuditLog } from "../services/AuditLog.ts"
 import { Campaigns } from "../services/Campaigns.ts"
+import { DeadLetters } from "../services/DeadLetters.ts"
 import { Gateways } from "../services/Gateway.ts"
+import { Health } from "../services/Health.ts"
 import { Identity } from "../services/Identity.ts"
+import { Accounts } from "../services/IdentityAccounts.ts"
 import { IdentityAdmin } from "../services/IdentityAdmin.ts"
 import { Credentials } from "../services/IdentityCredentials.ts"
 import { Sessions } from "../services/IdentitySessions.ts"
@@ -81,17 +81,36 @@ const taking = <A, E, R>(
   take: (context: Context.Context<R>) => Context.Context<R>,
   handlers: Layer.Layer<A, E, R>
 ): Layer.Layer<A, E, R> =>
-  Layer.fromBuild((memoMap, scope) =>
-    Effect.updateContext(Layer.buildWithMemoMap(handlers, memoMap, scope), take)
-  )
+  Layer.fromBuild((memoMap, scope) => Effect.updateContext(Layer.buildWithMemoMap(handlers, memoMap, scope), take))
 
 const Handlers = Layer.mergeAll(
   taking(Context.pick(Authorization, RateLimit, Admission, Idempotency, Wallets), WalletHandlers),
   taking(
     Context.pick(
-      ...[Authorization, RoleRequired, RateLimit, AddressRateLimit, Admission, Idempotency, ClientAddress, Limits],
-      ...[AccessTokens, Accounts, Credentials, Identity, IdentityAdmin, Sessions],
-      ...[AuditLog, DeadLetters, Health, Readiness, LedgerAdmin, Payments, Gateways, Campaigns, Videos, Reviews]
+      Authorization,
+      RoleRequired,
+      RateLimit,
+      AddressRateLimit,
+      Admission,
+      Idempotency,
+      ClientAddress,
+      Limits,
+      AccessTokens,
+      Accounts,
+      Credentials,
+      Identity,
+      IdentityAdmin,
+      Sessions,
+      AuditLog,
+      DeadLetters,
+      Health,
+      Readiness,
+      LedgerAdmin,
+      Payments,
+      Gateways,
+      Campaigns,
+      Videos,
+      Reviews
     ),
     Layer.mergeAll(
       IdentityHandlers,

@@ -56,7 +56,7 @@ const noUniqueKey: Mutant = {
     inDatabase(database, (connection) =>
       Effect.andThen(
         connection.query("ALTER TABLE wallet.transfers DROP CONSTRAINT transfers_key_key", []),
-        edit(connection, "post_all", [["ON CONFLICT (key) DO NOTHING", ""]])
+        edit(connection, "post_transfers", [["ON CONFLICT (key) DO NOTHING", ""]])
       ))
 }
 
@@ -69,11 +69,13 @@ const noLock: Mutant = {
       Effect.all([
         edit(connection, "post", [[/PERFORM pg_advisory_xact_lock\(\d+\);/, ""]]),
         edit(connection, "post_exact", [["FOR UPDATE OF x", ""], ["FOR UPDATE", ""]]),
-        edit(connection, "post_all", [
+        edit(connection, "post_transfers", [
+          [/PERFORM pg_advisory_xact_lock\(\d+\);/, ""],
           ["SET balance = a.balance + p.delta", "SET balance = p.read + p.delta"],
           [
-            "SELECT l.account, sum(l.amount)::bigint AS delta",
-            "SELECT l.account, (SELECT r.balance FROM accounts r WHERE r.id = l.account) AS read, sum(l.amount)::bigint AS delta"
+            "SELECT kind, owner, currency, sum(amount)::bigint AS delta",
+            `SELECT kind, owner, currency, (SELECT r.balance FROM accounts r WHERE r.kind = legs.kind AND r.owner = legs.owner
+               AND r.currency = legs.currency::char(3)) AS read, sum(amount)::bigint AS delta`
           ]
         ])
       ]))
@@ -102,25 +104,23 @@ const commitBetween: Mutant = {
           "CREATE TABLE wallet.second_half (transfer uuid, account uuid, amount bigint)",
           "ALTER TABLE wallet.second_half OWNER TO midnight_ledger"
         ])
-        const half = edited(yield* definition(connection, "post_all"), [
-          ["wallet.post_all", "wallet.post_debits"],
+        yield* edit(connection, "post_transfers", [
+          ["SET balance = a.balance + p.delta", "SET balance = a.balance + p.debits"],
+          ["a.balance - p.delta AS before", "a.balance - p.debits AS before"],
+          ["AS l (n, of, amount, running)", "AS l (n, of, amount, running) WHERE l.amount < 0"],
           [
-            "INSERT INTO transfers (",
-            `INSERT INTO second_half SELECT transfer, account, amount
-               FROM unnest(leg_transfers, leg_accounts, leg_amounts) AS l (transfer, account, amount) WHERE amount > 0;
-             SELECT array_agg(transfer), array_agg(account), array_agg(amount)
-               INTO leg_transfers, leg_accounts, leg_amounts
-               FROM unnest(leg_transfers, leg_accounts, leg_amounts) AS l (transfer, account, amount) WHERE amount < 0;
-             INSERT INTO transfers (`
+            "), booked AS (",
+            `), halves AS (
+               INSERT INTO second_half SELECT ids[l.of], m.id, l.amount
+                 FROM moved m, unnest(m.ofs, m.amounts) AS l (of, amount) WHERE l.amount > 0
+             ), booked AS (`
+          ],
+          [
+            "entered_count = cardinality(leg_transfers)",
+            `entered_count + (SELECT count(*) FROM second_half h WHERE h.transfer = ANY (ids)) = cardinality(leg_transfers)`
           ]
-        ], "wallet.post_all")
-        const post = edited(yield* definition(connection, "post"), [
-          ["wallet.post", "wallet.post_in_two"],
-          ["post_all(", "post_debits("]
-        ], "wallet.post")
+        ])
         yield* all(connection, [
-          half,
-          post,
           `CREATE FUNCTION wallet.post_credits(ids uuid[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
              SET search_path = wallet, pg_temp AS $fn$
            DECLARE l second_half; after bigint;
@@ -132,9 +132,8 @@ const commitBetween: Mutant = {
                  VALUES (l.account, clock_timestamp(), uuid7(), l.transfer, l.amount, after);
              END LOOP;
            END $fn$`,
-          ...["post_debits(jsonb, timestamptz)", "post_in_two(jsonb)", "post_credits(uuid[])"]
-            .map((name) => `ALTER FUNCTION wallet.${name} OWNER TO midnight_ledger`),
-          "GRANT EXECUTE ON FUNCTION wallet.post_in_two(jsonb), wallet.post_credits(uuid[]) TO midnight_wallet"
+          "ALTER FUNCTION wallet.post_credits(uuid[]) OWNER TO midnight_ledger",
+          "GRANT EXECUTE ON FUNCTION wallet.post_credits(uuid[]) TO midnight_wallet"
         ])
       }))
 }

@@ -14,13 +14,10 @@ const inTwo = Layer.effect(
     return LedgerStore.of({
       ...store,
       post: Effect.fnUntraced(function*(commands) {
-        const rows = yield* sql<{ readonly answer: { readonly ids?: ReadonlyArray<string>; readonly at?: string } }>`
-          SELECT wallet.post_in_two(${JSON.stringify(commands)}::text::jsonb) AS answer`
-        const { at, ids } = rows[0]?.answer ?? {}
-        // Some were refused or posted before: the exact path decided, in one commit, and says it again as replays.
-        if (ids === undefined || at === undefined) return yield* store.post(commands)
-        yield* sql`SELECT wallet.post_credits(${`{${ids.join(",")}}`}::text::uuid[])`
-        return ids.map((id) => ({ outcome: "posted" as const, id, at }))
+        const outcomes = yield* store.post(commands)
+        const ids = outcomes.flatMap((outcome) => outcome.outcome === "posted" ? [outcome.id] : [])
+        if (ids.length > 0) yield* sql`SELECT wallet.post_credits(${`{${ids.join(",")}}`}::text::uuid[])`
+        return outcomes
       })
     })
   })
