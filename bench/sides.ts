@@ -129,6 +129,7 @@ export const ours = async (
       DATABASE_ROLES_SECRET: rolesSecret,
       JWT_PRIVATE_KEY: ground.keys.privatePem,
       REFRESH_TOKEN_SECRET: randomBytes(32).toString("base64url"),
+      ENCRYPTION_SECRET: randomBytes(32).toString("base64url"),
       UPLOAD_SECRET: randomBytes(32).toString("base64url"),
       TRUSTED_PROXIES: "loopback",
       DRAIN_GRACE: "0 seconds",

@@ -18,6 +18,15 @@ export const returnUrlOrigins = Config.Array(Schema.NonEmptyString, "RETURN_URL_
 export const secret = (name: string): Config.Config<Redacted.Redacted<string>> =>
   Config.schema(Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(32))), name)
 
+/** What Sealed seals under, and what it could be sealed under before. */
+export const encryptionSecrets = Config.all({
+  current: secret("ENCRYPTION_SECRET"),
+  previous: Config.Array(
+    Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(32))),
+    "ENCRYPTION_PREVIOUS_SECRETS"
+  ).pipe(Config.withDefault([]))
+})
+
 export const databaseUrl = Config.Redacted("DATABASE_URL")
 export const rolesSecret = secret("DATABASE_ROLES_SECRET")
 

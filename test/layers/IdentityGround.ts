@@ -10,6 +10,7 @@ const pem = String(generateKeyPairSync("ed25519").privateKey.export({ type: "pkc
 export const identityEnvironment = {
   JWT_PRIVATE_KEY: pem,
   REFRESH_TOKEN_SECRET: "a secret for the refresh tokens of a test",
+  ENCRYPTION_SECRET: "a secret for what is sealed in a test",
   TRUSTED_PROXIES: "loopback"
 }
 

@@ -22,6 +22,7 @@ const make: Readonly<Record<string, () => string>> = {
   DATABASE_ROLES_SECRET: random,
   JWT_PRIVATE_KEY: () => generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
   REFRESH_TOKEN_SECRET: random,
+  ENCRYPTION_SECRET: random,
   UPLOAD_SECRET: random,
   SANDBOX_SECRET_KEY: random,
   SANDBOX_WEBHOOK_SECRET: random
@@ -35,6 +36,7 @@ const known = {
     secrets: [
       "JWT_PRIVATE_KEY",
       "REFRESH_TOKEN_SECRET",
+      "ENCRYPTION_SECRET",
       "UPLOAD_SECRET",
       "SANDBOX_SECRET_KEY",
       "SANDBOX_WEBHOOK_SECRET"

@@ -52,6 +52,7 @@ export const crashingServer = Effect.fnUntraced(function*(options: {
           DATABASE_ROLES_SECRET: rolesSecret,
           JWT_PRIVATE_KEY: signingKey,
           REFRESH_TOKEN_SECRET: "a secret for the bank's refresh tokens",
+          ENCRYPTION_SECRET: "a secret for what the bank keeps sealed",
           UPLOAD_SECRET: "a secret for upload URLs nobody asks for",
           // Each customer calls from an address of their own.
           TRUSTED_PROXIES: "loopback",

@@ -98,6 +98,7 @@ export const openStage = async (folder: string): Promise<Stage> => {
     DATABASE_ROLES_SECRET: rolesSecret,
     JWT_PRIVATE_KEY: keys.privatePem,
     REFRESH_TOKEN_SECRET: secret(),
+    ENCRYPTION_SECRET: secret(),
     UPLOAD_SECRET: secret(),
     SANDBOX_SECRET_KEY: secret(),
     SANDBOX_WEBHOOK_SECRET: secret()
