@@ -122,7 +122,7 @@ export const ours = async (
   const child = await serve(
     name,
     // As `npm run start:api` starts it.
-    ["--max-semi-space-size=64", ...(options.flags ?? []), "src/main/Api.ts"],
+    ["--max-semi-space-size=64", "--min-semi-space-size=64", ...(options.flags ?? []), "src/main/Api.ts"],
     {
       HOST: "127.0.0.1",
       DATABASE_URL: url,

@@ -17,6 +17,8 @@ export interface CrashingServer {
   readonly kill: Effect.Effect<void>
   /** Whether it ended without being asked to: a crash of its own making. */
   readonly diedAlone: () => boolean
+  /** Of the process that runs now. */
+  readonly pid: () => number | undefined
 }
 
 const isReady = (base: string) =>
@@ -87,6 +89,7 @@ export const crashingServer = Effect.fnUntraced(function*(options: {
     base,
     start,
     kill,
-    diedAlone: () => !killed && (child?.exitCode ?? null) !== null
+    diedAlone: () => !killed && (child?.exitCode ?? null) !== null,
+    pid: () => child?.pid
   } satisfies CrashingServer
 })
