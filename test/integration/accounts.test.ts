@@ -62,6 +62,35 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("accounts", 
       yield* eventually(me(member), (status) => status === 401)
     }), 30_000)
 
+  it.effect(
+    "cannot be paid once they are disabled, however often they were paid before, until they are enabled",
+    () =>
+      Effect.gen(function*() {
+        const [admin, payer, payee] = yield* Effect.all([register("admin"), register(), register()])
+        yield* give(payer.id, 1_000)
+        const pay = (n: number) =>
+          Effect.map(
+            send({
+              method: "POST",
+              path: "/api/wallet/transfers",
+              token: payer.token,
+              body: { toUserId: payee.id, amount: 1, currency: "NGN" },
+              headers: { "idempotency-key": `pay-${n}` }
+            }),
+            ({ status }) => status
+          )
+        assert.deepStrictEqual(yield* Effect.forEach([1, 2], pay), [201, 201])
+        yield* post(`/api/admin/users/${payee.id}/disable`, admin, { reason })
+        assert.strictEqual(yield* pay(3), 404)
+        yield* post(`/api/admin/users/${payee.id}/enable`, admin, { reason })
+        assert.strictEqual(yield* pay(3), 201)
+        // Behind the back of this process.
+        yield* owner(`UPDATE identity.users SET disabled_at = now() WHERE id = '${payee.id}'`)
+        yield* eventually(pay(4), (status) => status === 404)
+      }),
+    30_000
+  )
+
   it.effect("lose a role at once: tokens that still name it are refused, and the next one has the others", () =>
     Effect.gen(function*() {
       const admin = yield* register("admin")
