@@ -1,0 +1,94 @@
+import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { PayoutId } from "../domain/Ids.ts"
+import { UnsupportedCurrency } from "../domain/Money.ts"
+import { pageOf, pageQuery } from "../domain/Page.ts"
+import { AmountNotAccepted, ProviderNotConfigured } from "../domain/Payments.ts"
+import {
+  OwnPayout,
+  PayoutDecision,
+  PayoutLimitReached,
+  PayoutNotPending,
+  PayoutRequest,
+  PayoutView
+} from "../domain/Payouts.ts"
+import { InvalidRequest, NotFound, Unavailable } from "../domain/Problem.ts"
+import { InsufficientFunds } from "../domain/Wallet.ts"
+import { Admission, AdmissionClass } from "./middleware/Admission.ts"
+import { Authorization } from "./middleware/Authorization.ts"
+import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
+import { RateLimit, RatePolicies, type RatePolicy } from "./middleware/RateLimit.ts"
+import { AccessPolicy, RoleRequired } from "./middleware/RoleRequired.ts"
+
+const params = { id: PayoutId }
+const payouts: RatePolicy = { name: "payouts", limit: 30, windowSeconds: 60, by: "user" }
+
+const create = HttpApiEndpoint.post("create", "/api/payment/payouts", {
+  payload: PayoutRequest,
+  success: PayoutView.pipe(HttpApiSchema.status(201)),
+  error: [
+    UnsupportedCurrency,
+    AmountNotAccepted,
+    ProviderNotConfigured,
+    PayoutLimitReached,
+    InsufficientFunds,
+    Unavailable
+  ]
+})
+  .annotate(KeptBy, "payments")
+  .annotate(AdmissionClass, "payments")
+  .annotate(RatePolicies, [payouts])
+  .middleware(Idempotency)
+
+const list = HttpApiEndpoint.get("list", "/api/payment/payouts", {
+  query: pageQuery,
+  success: pageOf(PayoutView),
+  error: [InvalidRequest, Unavailable]
+})
+
+const find = HttpApiEndpoint.get("find", "/api/payment/payouts/:id", {
+  params,
+  success: PayoutView,
+  error: [NotFound, Unavailable]
+})
+
+const cancel = HttpApiEndpoint.post("cancel", "/api/payment/payouts/:id/cancel", {
+  params,
+  success: PayoutView,
+  error: [NotFound, PayoutNotPending, Unavailable]
+}).annotate(AdmissionClass, "payments")
+
+export class PayoutsApi extends HttpApiGroup.make("payouts")
+  .add(create, list, find, cancel)
+  .annotateEndpoints(AccessPolicy, "signedIn")
+  .middleware(Admission)
+  .middleware(RateLimit)
+  .middleware(Authorization)
+{}
+
+const waiting = HttpApiEndpoint.get("waiting", "/api/admin/payouts", {
+  query: pageQuery,
+  success: pageOf(PayoutView),
+  error: [InvalidRequest, Unavailable]
+})
+
+const decision = {
+  params,
+  payload: PayoutDecision,
+  success: PayoutView,
+  error: [NotFound, PayoutNotPending, OwnPayout, Unavailable]
+} as const
+
+const approve = HttpApiEndpoint.post("approve", "/api/admin/payouts/:id/approve", decision)
+  .annotate(AdmissionClass, "payments")
+const reject = HttpApiEndpoint.post("reject", "/api/admin/payouts/:id/reject", decision)
+  .annotate(AdmissionClass, "payments")
+
+export class AdminPayoutsApi extends HttpApiGroup.make("adminPayouts")
+  .add(waiting, approve, reject)
+  .annotateEndpoints(AccessPolicy, "admin")
+  .middleware(RoleRequired)
+  .middleware(Admission)
+  .middleware(RateLimit)
+  .middleware(Authorization)
+  .annotateMerge(OpenApi.annotations({ description: "For administrators: payouts that wait for approval" }))
+{}
