@@ -9,6 +9,7 @@ import { prepare } from "../../../src/layers/embedded/Binaries.ts"
 import { readPostmaster } from "../../../src/layers/embedded/Postmaster.ts"
 import { EmbeddedPostgres } from "../../../src/layers/EmbeddedPostgres.ts"
 import { migrate, setRolePasswords } from "../../../src/layers/Migrations.ts"
+import { isAlive } from "../../layers/Held.ts"
 
 export const rolesSecret = "a secret for the roles of the bank's database"
 const template = "bank_template"
@@ -103,6 +104,8 @@ export const crashingPostgres = Effect.fnUntraced(function*(folder: string) {
     const family = childrenOf(pid)
     for (const one of [pid, ...family]) signal(one)
     await exited
+    // They have another parent now, which may be slow to reap them, and until a process has got its signal it serves.
+    while (family.some(isAlive)) await new Promise((resume) => setTimeout(resume, 5))
   })
   const start = Effect.andThen(launch, ready)
   yield* Effect.acquireRelease(start, () => Effect.andThen(kill, Effect.ignore(EmbeddedPostgres.remove(dataDir))))
