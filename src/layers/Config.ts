@@ -30,5 +30,8 @@ export const encryptionSecrets = Config.all({
 export const databaseUrl = Config.Redacted("DATABASE_URL")
 export const rolesSecret = secret("DATABASE_ROLES_SECRET")
 
+/** How long a request waits for one of its bulkhead's connections (docs/security.md: 500 ms). */
+export const acquireLimit = Config.Duration("DATABASE_ACQUIRE_LIMIT").pipe(Config.withDefault("500 millis"))
+
 /** How long readiness answers 503 before the server stops taking connections (docs/security.md: 5 s). */
 export const drainGrace = Config.Duration("DRAIN_GRACE").pipe(Config.withDefault("5 seconds"))

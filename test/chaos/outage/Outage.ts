@@ -9,6 +9,8 @@ export interface OutageOptions {
   readonly seconds: number
   /** Requests a second, sent whether or not earlier ones were answered. */
   readonly rate: number
+  /** It hangs, instead of being gone. */
+  readonly hang: boolean
 }
 
 interface Sample {
@@ -25,6 +27,8 @@ export interface OutageReport {
   readonly across: ReadonlyMap<number, number>
   /** Milliseconds of the slowest answer to anything sent while it was away. */
   readonly slowest: number
+  /** How many of those took longer than a second and a half. */
+  readonly late: number
   /** From PostgreSQL's return until the first request after which all succeeded. */
   readonly recovery: number
   readonly after: ReadonlyMap<number, number>
@@ -58,7 +62,7 @@ const tally = (samples: ReadonlyArray<Sample>): ReadonlyMap<number, number> => {
 const served = ({ status }: Sample) => status === 200 || status === 201 || status === 422
 
 /** Load on a real API process; its PostgreSQL is killed, stays away, and is started again. */
-export const outage = Effect.fnUntraced(function*(folder: string, { rate, seconds }: OutageOptions) {
+export const outage = Effect.fnUntraced(function*(folder: string, { hang, rate, seconds }: OutageOptions) {
   const postgres = yield* crashingPostgres(folder)
   yield* postgres.create("outage")
   const server = yield* crashingServer({ database: postgres.url("outage"), folder, name: "outage" })
@@ -93,12 +97,12 @@ export const outage = Effect.fnUntraced(function*(folder: string, { rate, second
   yield* Effect.sleep("2 seconds")
   const away = performance.now()
   // Ends when the last backend is gone: one that outlives the postmaster still answers, and rightly.
-  yield* postgres.kill
+  yield* hang ? postgres.freeze : postgres.kill
   const gone = performance.now()
   yield* Effect.sleep(`${seconds} seconds`)
   // From here on PostgreSQL may be back, whatever the harness has heard of it.
   const returning = performance.now()
-  yield* postgres.start
+  yield* hang ? postgres.thaw : postgres.start
   const back = performance.now()
   // On a busy machine all of it takes longer; what the load is to show is a whole second of good answers.
   const good = () => answered.filter(({ sentAt }) => sentAt >= back).slice(-rate)
@@ -113,6 +117,7 @@ export const outage = Effect.fnUntraced(function*(folder: string, { rate, second
     during: tally(during.filter(({ answeredAt }) => answeredAt < returning)),
     across: tally(during.filter(({ answeredAt }) => answeredAt >= returning)),
     slowest: Math.max(0, ...during.map(({ answeredAt, sentAt }) => answeredAt - sentAt)),
+    late: during.filter(({ answeredAt, sentAt }) => answeredAt - sentAt > 1_500).length,
     recovery: lastBad === undefined ? 0 : lastBad.answeredAt - back,
     after: tally(after),
     crashed: server.diedAlone()
