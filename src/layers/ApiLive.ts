@@ -84,7 +84,7 @@ const taking = <A, E, R>(
   Layer.fromBuild((memoMap, scope) => Effect.updateContext(Layer.buildWithMemoMap(handlers, memoMap, scope), take))
 
 const Handlers = Layer.mergeAll(
-  taking(Context.pick(Authorization, RateLimit, Admission, Idempotency, Wallets), WalletHandlers),
+  taking(Context.pick(Authorization, RateLimit, Admission, Idempotency, Limits, Wallets), WalletHandlers),
   taking(
     Context.pick(
       Authorization,
