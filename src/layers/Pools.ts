@@ -2,7 +2,7 @@ import { PgClient } from "@effect/sql-pg"
 import { Config, type Duration, Effect, Fiber, Layer, Option, Predicate, Redacted } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, type SqlConnection, SqlError } from "effect/sql"
-import { createHmac } from "node:crypto"
+import { createHmac, randomBytes } from "node:crypto"
 import { NoConnection } from "../services/Database.ts"
 import * as Settings from "./Config.ts"
 
@@ -10,6 +10,8 @@ import * as Settings from "./Config.ts"
 export const bulkheads = {
   identity: { role: "identity", connections: 5, variable: "IDENTITY_DATABASE_URL" },
   wallet: { role: "wallet", connections: 6, variable: "WALLET_DATABASE_URL" },
+  // Postings do not queue behind those who look at their history: a batch that waits holds up everybody's payment.
+  walletWriter: { role: "wallet", connections: 1, variable: "WALLET_DATABASE_URL" },
   payments: { role: "payments", connections: 5, variable: "PAYMENTS_DATABASE_URL" },
   rewards: { role: "rewards", connections: 5, variable: "REWARDS_DATABASE_URL" },
   videoApi: { role: "video_api", connections: 3, variable: "VIDEO_API_DATABASE_URL" },
@@ -108,7 +110,8 @@ export const pool = (bulkhead: Bulkhead) =>
     Effect.gen(function*() {
       const client = yield* PgClient.make({
         ...parts(yield* urlOf(bulkhead)),
-        applicationName: `midnight-${bulkheads[bulkhead].role}`,
+        // The pool's own name, so that processes which share a database can be counted.
+        applicationName: `midnight-${bulkheads[bulkhead].role} ${randomBytes(4).toString("hex")}`,
         maxConnections: bulkheads[bulkhead].connections,
         connectTimeout: "2 seconds",
         startupParameters: { statement_timeout: "3000", lock_timeout: "1000", TimeZone: "UTC" }

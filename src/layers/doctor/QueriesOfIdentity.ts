@@ -3,6 +3,7 @@ import { SecureRandom } from "effect/crypto"
 import { type Device, Email } from "../../domain/Identity.ts"
 import { SecurityEventId, SessionId, UserId } from "../../domain/Ids.ts"
 import type { IdentityEventStore } from "../../services/IdentityEventStore.ts"
+import type { IdentityPeerStore } from "../../services/IdentityPeerStore.ts"
 import type { IdentityRevocationStore } from "../../services/IdentityRevocationStore.ts"
 import type { IdentitySessionStore } from "../../services/IdentitySessionStore.ts"
 import type { IdentityStore } from "../../services/IdentityStore.ts"
@@ -22,6 +23,7 @@ export interface IdentityStores {
   readonly tokens: Tokens
   readonly events: Events
   readonly revocations: Revocations
+  readonly peers: IdentityPeerStore["Service"]
 }
 
 const device: Device = { userAgent: Option.some("doctor"), address: "192.0.2.1" }
@@ -133,7 +135,8 @@ export const identityQueries = Effect.fnUntraced(function*(stores: IdentityStore
     ...named("IdentitySessionStore", ofSessions(stores.sessions, real, own)),
     ...named("IdentityTokenStore", ofTokens(stores.tokens, own)),
     ...named("IdentityEventStore", ofEvents(stores.events, real, own)),
-    ...named("IdentityRevocationStore", recent)
+    ...named("IdentityRevocationStore", recent),
+    ...named("IdentityPeerStore", { count: stores.peers.count })
   ]
   return queries
 })
