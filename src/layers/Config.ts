@@ -14,18 +14,15 @@ export const currencies = Config.Array(Currency, "CURRENCIES").pipe(Config.withD
 export const corsOrigins = Config.Array(Schema.NonEmptyString, "CORS_ORIGINS").pipe(Config.withDefault([]))
 export const returnUrlOrigins = Config.Array(Schema.NonEmptyString, "RETURN_URL_ORIGINS").pipe(Config.withDefault([]))
 
-/** A secret of at least 32 characters: shorter ones can be guessed offline from one signature. */
-export const secret = (name: string): Config.Config<Redacted.Redacted<string>> =>
-  Config.schema(Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(32))), name)
+// What stands in examples and in a hurry: one word over and over, or one key held down.
+const isVaried = (text: string) => new Set(text).size >= 8 || "at least 8 different characters"
 
-/** What Sealed seals under, and what it could be sealed under before. */
-export const encryptionSecrets = Config.all({
-  current: secret("ENCRYPTION_SECRET"),
-  previous: Config.Array(
-    Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(32))),
-    "ENCRYPTION_PREVIOUS_SECRETS"
-  ).pipe(Config.withDefault([]))
-})
+/** A secret of at least 32 characters that are not always the same: others can be guessed offline from one signature. */
+export const secret = (name: string): Config.Config<Redacted.Redacted<string>> =>
+  Config.schema(
+    Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(32), Schema.makeFilter(isVaried))),
+    name
+  )
 
 export const databaseUrl = Config.Redacted("DATABASE_URL")
 export const rolesSecret = secret("DATABASE_ROLES_SECRET")
