@@ -50,6 +50,7 @@ import { IdentityLive } from "./IdentityLive.ts"
 import { LimitsLive } from "./LimitsLive.ts"
 import { PaymentsLive } from "./PaymentsLive.ts"
 import { RewardsLive } from "./RewardsLive.ts"
+import { classesOf, mostUnanswered } from "./Shedding.ts"
 import { VerdictsLive, VideoLive } from "./VideoLive.ts"
 import { WalletLive } from "./WalletLive.ts"
 
@@ -147,6 +148,7 @@ export const ApiLive = Layer.unwrap(Effect.gen(function*() {
     corsOrigins: yield* Settings.corsOrigins,
     grace: yield* Settings.drainGrace,
     lean: true,
+    shedding: { classOf: classesOf(Api), limits: mostUnanswered },
     maxBodyBytes: (route) => route?.startsWith("/api/webhooks/") === true ? webhookBytes : otherBytes
   })
 })).pipe(Layer.provide(Bulkheads), Layer.provide(NodeCrypto.layerMac))
