@@ -16,11 +16,10 @@ import { InsufficientFunds } from "../domain/Wallet.ts"
 import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
 import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
-import { RateLimit, RatePolicies, type RatePolicy } from "./middleware/RateLimit.ts"
+import { payouts, RateLimit, RatePolicies } from "./middleware/RateLimit.ts"
 import { AccessPolicy, RoleRequired } from "./middleware/RoleRequired.ts"
 
 const params = { id: PayoutId }
-const payouts: RatePolicy = { name: "payouts", limit: 30, windowSeconds: 60, by: "user" }
 
 const create = HttpApiEndpoint.post("create", "/api/payment/payouts", {
   payload: PayoutRequest,

@@ -6,7 +6,7 @@ import { RangeReversed } from "../domain/LedgerAdmin.ts"
 import { Currency, UnsupportedCurrency } from "../domain/Money.ts"
 import { IdempotencyKeyReused } from "../domain/MoneyRequest.ts"
 import { pageOf, pageQuery } from "../domain/Page.ts"
-import { InvalidRequest, NotFound, Unavailable } from "../domain/Problem.ts"
+import { InvalidRequest, NotFound, TooManyRequests, Unavailable } from "../domain/Problem.ts"
 import {
   BalanceLimit,
   Entry,
@@ -73,6 +73,7 @@ const send = HttpApiEndpoint.post("send", "/api/wallet/transfers", {
     InsufficientFunds,
     IdempotencyKeyReused,
     BalanceLimit,
+    TooManyRequests,
     Unavailable
   ]
 })

@@ -6,6 +6,8 @@ import { defaultLimit } from "../domain/Page.ts"
 import { CurrentUser } from "../domain/Principal.ts"
 import { type StatementEntry, Wallets } from "../services/Wallets.ts"
 import { Api } from "./Api.ts"
+import { Limits } from "./middleware/Limits.ts"
+import { transfersByEmail } from "./middleware/RateLimit.ts"
 
 const columns = ["createdAt", "kind", "amount", "currency", "balanceAfter", "memo", "transferId", "id"] as const
 
@@ -32,6 +34,11 @@ export const WalletHandlers = HttpApiBuilder.group(
   "wallet",
   Effect.fn(function*(handlers) {
     const wallets = yield* Wallets
+    const limits = yield* Limits
+    const countByEmail = Effect.flatMap(
+      CurrentUser,
+      ({ userId }) => limits.consume([{ policy: transfersByEmail, subject: userId }])
+    )
     return handlers.handleAll({
       list: Effect.fnUntraced(function*() {
         const rows = yield* wallets.list((yield* CurrentUser).userId)
@@ -75,7 +82,8 @@ export const WalletHandlers = HttpApiBuilder.group(
         const row = yield* wallets.find(params.id, (yield* CurrentUser).userId)
         return { ...row, amount: Amount.make(row.amount), memo: Option.getOrNull(row.memo) }
       }),
-      send: ({ payload }) => wallets.transfer(payload)
+      send: ({ payload }) =>
+        "toUserId" in payload ? wallets.transfer(payload) : Effect.andThen(countByEmail, wallets.transfer(payload))
     })
   })
 )

@@ -53,6 +53,7 @@ import { IdentityLive } from "./IdentityLive.ts"
 import { LimitsLive } from "./LimitsLive.ts"
 import { PaymentsLive } from "./PaymentsLive.ts"
 import { RewardsLive } from "./RewardsLive.ts"
+import { classesOf, mostUnanswered } from "./Shedding.ts"
 import { VerdictsLive, VideoLive } from "./VideoLive.ts"
 import { WalletLive } from "./WalletLive.ts"
 
@@ -87,7 +88,7 @@ const taking = <A, E, R>(
   Layer.fromBuild((memoMap, scope) => Effect.updateContext(Layer.buildWithMemoMap(handlers, memoMap, scope), take))
 
 const Handlers = Layer.mergeAll(
-  taking(Context.pick(Authorization, RateLimit, Admission, Idempotency, Wallets), WalletHandlers),
+  taking(Context.pick(Authorization, RateLimit, Admission, Idempotency, Limits, Wallets), WalletHandlers),
   taking(
     Context.pick(
       Authorization,
@@ -154,6 +155,7 @@ export const ApiLive = Layer.unwrap(Effect.gen(function*() {
     corsOrigins: yield* Settings.corsOrigins,
     grace: yield* Settings.drainGrace,
     lean: true,
+    shedding: { classOf: classesOf(Api), limits: mostUnanswered },
     maxBodyBytes: (route) => route?.startsWith("/api/webhooks/") === true ? webhookBytes : otherBytes
   })
 })).pipe(Layer.provide(Bulkheads), Layer.provide(NodeCrypto.layerMac))

@@ -21,9 +21,15 @@ export const payoutLimits = Config.all({
 export const corsOrigins = Config.Array(Schema.NonEmptyString, "CORS_ORIGINS").pipe(Config.withDefault([]))
 export const returnUrlOrigins = Config.Array(Schema.NonEmptyString, "RETURN_URL_ORIGINS").pipe(Config.withDefault([]))
 
-/** A secret of at least 32 characters: shorter ones can be guessed offline from one signature. */
+// What stands in examples and in a hurry: one word over and over, or one key held down.
+const isVaried = (text: string) => new Set(text).size >= 8 || "at least 8 different characters"
+
+/** A secret of at least 32 characters that are not always the same: others can be guessed offline from one signature. */
 export const secret = (name: string): Config.Config<Redacted.Redacted<string>> =>
-  Config.schema(Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(32))), name)
+  Config.schema(
+    Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(32), Schema.makeFilter(isVaried))),
+    name
+  )
 
 /** What Sealed seals under, and what it could be sealed under before. */
 export const encryptionSecrets = Config.all({
@@ -36,6 +42,9 @@ export const encryptionSecrets = Config.all({
 
 export const databaseUrl = Config.Redacted("DATABASE_URL")
 export const rolesSecret = secret("DATABASE_ROLES_SECRET")
+
+/** How long a request waits for one of its bulkhead's connections (docs/security.md: 500 ms). */
+export const acquireLimit = Config.Duration("DATABASE_ACQUIRE_LIMIT").pipe(Config.withDefault("500 millis"))
 
 /** How long readiness answers 503 before the server stops taking connections (docs/security.md: 5 s). */
 export const drainGrace = Config.Duration("DRAIN_GRACE").pipe(Config.withDefault("5 seconds"))

@@ -7,6 +7,7 @@ import * as Edge from "../http/middleware/Edge.ts"
 import * as RouteTable from "../http/middleware/RouteTable.ts"
 import { Readiness } from "../services/Readiness.ts"
 import { answerMalformed } from "./MalformedHttp.ts"
+import * as Shedding from "./Shedding.ts"
 import { layer as redaction } from "./telemetry/Redaction.ts"
 
 export interface HttpServerOptions {
@@ -26,6 +27,8 @@ export interface HttpServerOptions {
   readonly requestTimeout?: number
   /** What the server speaks beside HTTP. Default: nothing. */
   readonly protocol?: Protocol
+  /** What is turned away when too much is unanswered. Default: nothing. */
+  readonly shedding?: Omit<Shedding.Shedding, "corsOrigins">
   /** Whether every handler took its services when it was built, so that requests need not carry them. Default: no. */
   readonly lean?: boolean
 }
@@ -111,6 +114,11 @@ export const serveHttp = <A, E, R>(routes: Layer.Layer<A, E, R>, options: HttpSe
       gracefulShutdownTimeout: options.drain ?? Duration.seconds(20)
     }).pipe(
       Effect.mapError(cannotListen(options)),
+      Effect.tap(() =>
+        options.shedding === undefined
+          ? Effect.void
+          : Shedding.shed(server, { ...options.shedding, corsOrigins: options.corsOrigins })
+      ),
       Effect.map((server) => options.lean === true ? carryingLittle(server) : server)
     )
   )

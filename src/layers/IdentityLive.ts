@@ -10,6 +10,7 @@ import { SecurityEvents } from "../services/IdentityEvents.ts"
 import { IdentityEventStore } from "../services/IdentityEventStore.ts"
 import { LoginLimit } from "../services/IdentityLoginLimit.ts"
 import { MailDelivery, MailRequests } from "../services/IdentityMail.ts"
+import { IdentityPeerStore } from "../services/IdentityPeerStore.ts"
 import { Revocations } from "../services/IdentityRevocations.ts"
 import { IdentityRevocationStore } from "../services/IdentityRevocationStore.ts"
 import { Sessions } from "../services/IdentitySessions.ts"
@@ -67,6 +68,7 @@ const stores = Layer.suspend(() =>
     IdentityTokenStore.layer,
     IdentityEventStore.layer,
     IdentityRevocationStore.layer,
+    IdentityPeerStore.layer,
     mailCommands("consumer")
   ).pipe(Layer.provide(pool("identity")))
 )
@@ -92,6 +94,26 @@ const mail = Effect.gen(function*() {
   return yield* consume("mail_commands", yield* MailCommands, 1, delivery.work)
 })
 
+/** Says at start, and again whenever it becomes so, that several processes count their callers each for itself. */
+export const watchPeers = Effect.gen(function*() {
+  const store = yield* IdentityPeerStore
+  if (Option.isSome(yield* Config.option(Config.Redacted("REDIS_URL")))) return yield* Effect.never
+  let known = 1
+  const round = withDatabase(store.count).pipe(
+    Effect.tap((count) =>
+      count > known
+        ? Effect.logWarning(
+          `${count} API processes share this database without REDIS_URL: each counts its callers for itself, so a caller `
+            + "may have that many times every limit. During a release this passes."
+        )
+        : Effect.void
+    ),
+    Effect.tap((count) => Effect.sync(() => known = Math.max(1, count))),
+    Effect.ignore
+  )
+  return yield* every("10 seconds", round)
+})
+
 /** What the bulkhead offers, over its own pool, without anything that runs by itself. */
 export const IdentityServices = Layer.unwrap(
   Effect.gen(function*() {
@@ -111,6 +133,7 @@ export const IdentityServices = Layer.unwrap(
 export const IdentityLive = Layer.mergeAll(
   supervised("identity", "sweep", sweep),
   supervised("identity", "revocations", followRevocations),
+  supervised("identity", "peers", watchPeers),
   supervised("identity", "mail", mail).pipe(
     Layer.provide(MailDelivery.layer),
     Layer.provide(Layer.merge(MailerLive, MailSettingsLive))

@@ -1,12 +1,17 @@
 import { PgClient } from "@effect/sql-pg"
-import { Config, Effect, Layer, Option, Redacted } from "effect"
-import { createHmac } from "node:crypto"
+import { Config, type Duration, Effect, Fiber, Layer, Option, Predicate, Redacted } from "effect"
+import { Reactivity } from "effect/reactivity"
+import { SqlClient, type SqlConnection, SqlError } from "effect/sql"
+import { createHmac, randomBytes } from "node:crypto"
+import { NoConnection } from "../services/Database.ts"
 import * as Settings from "./Config.ts"
 
 /** The login role, pool size and variable of each bulkhead's own database access (ARCHITECTURE, Bulkheads). */
 export const bulkheads = {
   identity: { role: "identity", connections: 5, variable: "IDENTITY_DATABASE_URL" },
   wallet: { role: "wallet", connections: 6, variable: "WALLET_DATABASE_URL" },
+  // Postings do not queue behind those who look at their history: a batch that waits holds up everybody's payment.
+  walletWriter: { role: "wallet", connections: 1, variable: "WALLET_DATABASE_URL" },
   payments: { role: "payments", connections: 5, variable: "PAYMENTS_DATABASE_URL" },
   rewards: { role: "rewards", connections: 5, variable: "REWARDS_DATABASE_URL" },
   videoApi: { role: "video_api", connections: 3, variable: "VIDEO_API_DATABASE_URL" },
@@ -46,21 +51,74 @@ const parts = (url: URL) => ({
   ssl: ["require", "verify-full", "verify-ca"].includes(url.searchParams.get("sslmode") ?? "")
 })
 
+// Not marked retryable: whoever waited that long has used up what a caller should wait.
+const noConnection = new SqlError.SqlError({
+  reason: new SqlError.UnknownError({ cause: new NoConnection(), message: "No connection came in time" })
+})
+
+// PostgreSQL answers COMMIT with ROLLBACK where the transaction had failed.
+const rolledBack = new SqlError.SqlError({
+  reason: new SqlError.UnknownError({ cause: new Error("COMMIT of a failed transaction"), operation: "commit" })
+})
+const commit = (connection: SqlConnection.Connection) =>
+  Effect.flatMap(
+    connection.executeRaw("COMMIT", []),
+    (answer) =>
+      Predicate.hasProperty(answer, "command") && answer.command === "ROLLBACK" ? Effect.fail(rolledBack) : Effect.void
+  )
+
+/**
+ * The same client, whose callers wait for a connection only so long. The library's own limits are on connecting and on
+ * statements; behind a database that hangs, callers would queue for a connection until their requests run out of time.
+ */
+const patient = (client: PgClient.PgClient, limit: Duration.Input) => {
+  // A connection that is free comes at once, and then neither a timer nor a race is set up.
+  const acquirer = Effect.flatMap(
+    Effect.forkChild(client.reserve, { startImmediately: true }),
+    (taking) => {
+      const exit = taking.pollUnsafe()
+      return exit ?? Effect.timeoutOrElse(Fiber.join(taking), {
+        duration: limit,
+        orElse: () => Effect.andThen(Fiber.interrupt(taking), Effect.fail(noConnection))
+      })
+    }
+  )
+  const { database, host, port } = client.config
+  return SqlClient.make({
+    acquirer,
+    compiler: PgClient.makeCompiler(),
+    driver: client.driver,
+    commit,
+    prepareTransactionControls: true,
+    releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
+    spanAttributes: [
+      ["db.system.name", "postgresql"],
+      ["db.namespace", database],
+      ["server.address", host],
+      ["server.port", port]
+    ]
+  })
+}
+
 /**
  * A pool of the bulkhead's own. Each call makes a new layer: layers are memoised by reference, and a shared constant would
  * quietly give two bulkheads one pool.
  */
 export const pool = (bulkhead: Bulkhead) =>
-  PgClient.layerFrom(
-    Effect.flatMap(urlOf(bulkhead), (url) =>
-      PgClient.make({
-        ...parts(url),
-        applicationName: `midnight-${bulkheads[bulkhead].role}`,
+  Layer.effect(
+    SqlClient.SqlClient,
+    Effect.gen(function*() {
+      const client = yield* PgClient.make({
+        ...parts(yield* urlOf(bulkhead)),
+        // The pool's own name, so that processes which share a database can be counted.
+        applicationName: `midnight-${bulkheads[bulkhead].role} ${randomBytes(4).toString("hex")}`,
         maxConnections: bulkheads[bulkhead].connections,
         connectTimeout: "2 seconds",
         startupParameters: { statement_timeout: "3000", lock_timeout: "1000", TimeZone: "UTC" }
-      }))
-  )
+      })
+      return yield* patient(client, yield* Settings.acquireLimit)
+    })
+  ).pipe(Layer.provide(Reactivity.layer))
 
 /** The owner's access, for the migrate command and for checks that read every schema. Servers never use it. */
 export const ownerPool = (applicationName: string) =>

@@ -66,7 +66,9 @@ export const WalletLive = Layer.unwrap(
     return background.pipe(
       Layer.provideMerge(Layer.merge(Wallets.layer(currencies), LedgerAdmin.layer)),
       Layer.provideMerge(Ledger.layer),
-      Layer.provideMerge(LedgerWriter.layer),
+      Layer.provideMerge(
+        LedgerWriter.layer.pipe(Layer.provide(Layer.fresh(LedgerStore.layer)), Layer.provide(pool("walletWriter")))
+      ),
       // The pool is provided, not merged: no other bulkhead can come by its connections.
       Layer.provideMerge(
         Layer.mergeAll(LedgerStore.layer, LedgerHistoryStore.layer, LedgerAudit.layer).pipe(

@@ -1,4 +1,4 @@
-import { Effect, Option, Predicate, Schedule, Schema } from "effect"
+import { type Context, Data, type Duration, Effect, Exit, Predicate, Schedule, Schema } from "effect"
 import type { SqlError } from "effect/sql"
 import { Unavailable } from "../domain/Problem.ts"
 
@@ -11,6 +11,9 @@ const retries = Schedule.exponential("100 millis").pipe(
 // them for unknown errors that are not retryable; as the answer to a request they are what a lost connection is.
 const passingState = /^(57P0[1-5]|53...)$/
 
+/** The cause of the SqlError which a pool fails with when none of its connections came free in time. */
+export class NoConnection extends Data.TaggedError("NoConnection") {}
+
 const stateOf = (cause: unknown): string => Predicate.hasProperty(cause, "code") ? String(cause.code) : ""
 
 // What a caller may expect to pass: the database is away, overloaded or ended a losing transaction.
@@ -18,7 +21,7 @@ const isTemporary = (error: SqlError.SqlError): boolean =>
   error.isRetryable || error.reason._tag === "ConnectionError" || error.reason._tag === "StatementTimeoutError"
   // A role whose password or rights somebody is changing: an operator's matter, and for the caller the database is away.
   || error.reason._tag === "AuthenticationError"
-  || passingState.test(stateOf(error.reason.cause))
+  || passingState.test(stateOf(error.reason.cause)) || error.reason.cause instanceof NoConnection
 
 /**
  * The edge between a store's SqlError and a service's typed errors. `work` is one whole transaction: it is repeated at
@@ -37,11 +40,37 @@ export const withDatabase = <A, E, R>(
         ? Effect.fail(away)
         : Effect.die(error)
     ),
-    Effect.timeoutOption("4 seconds"),
-    Effect.flatMap(Option.match({ onNone: () => Effect.fail(away), onSome: Effect.succeed }))
+    within("4 seconds")
   )
 
-const away = new Unavailable({ detail: "The database did not answer; try again.", retry_after: 1 })
+/**
+ * Like a timeout, which does not wait for what it gives up: the client tries for five seconds to cancel a statement on a
+ * database that hangs. The connection is in use until then, the caller is not.
+ */
+const within =
+  (limit: Duration.Input) => <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | Unavailable, R> =>
+    Effect.contextWith((context: Context.Context<R>) =>
+      Effect.callback<A, E | Unavailable>((resume) => {
+        const fork = Effect.runForkWith(context)
+        const working = fork(work)
+        const patience = fork(Effect.sleep(limit))
+        working.addObserver((exit) => {
+          resume(exit)
+          patience.interruptUnsafe()
+        })
+        patience.addObserver((exit) => {
+          if (Exit.isFailure(exit)) return
+          resume(Effect.fail(away))
+          working.interruptUnsafe()
+        })
+        return Effect.sync(() => {
+          patience.interruptUnsafe()
+          working.interruptUnsafe()
+        })
+      })
+    )
+
+export const away = new Unavailable({ detail: "The database did not answer; try again.", retry_after: 1 })
 
 const isOurs = <E>(error: E | SqlError.SqlError): error is Exclude<E, SqlError.SqlError> => !isSqlError(error)
 

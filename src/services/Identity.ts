@@ -3,7 +3,7 @@ import {
   type Device,
   Email,
   EmailTaken,
-  type InvalidCredentials,
+  InvalidCredentials,
   type Registration,
   type SeedUser,
   type SignedIn,
@@ -18,7 +18,7 @@ import { LoginLimit, type Proof } from "./IdentityLoginLimit.ts"
 import { MailRequests } from "./IdentityMail.ts"
 import { accountStands, Revocations } from "./IdentityRevocations.ts"
 import { Sessions } from "./IdentitySessions.ts"
-import { IdentityStore } from "./IdentityStore.ts"
+import { type Account, IdentityStore } from "./IdentityStore.ts"
 import { newId } from "./NewId.ts"
 import { Passwords } from "./Passwords.ts"
 
@@ -105,9 +105,13 @@ export class Identity extends Context.Service<Identity, {
         }),
         login: Effect.fn("Identity.login")(function*(login) {
           const { device, email } = login
-          const user = yield* limit.attempt({ email, address: device.address }, proof(login))
+          const { passwordHash, user } = yield* limit.attempt({ email, address: device.address }, proof(login))
           const now = yield* DateTime.now
-          return yield* withDatabase(store.transaction(signedIn("login", user, device, now)))
+          return yield* withDatabase(store.transaction(Effect.gen(function*() {
+            // Since it was proven the password may have been reset, which ended every session: this would be one more.
+            if (!(yield* store.holdPassword(user.id, passwordHash))) return yield* new InvalidCredentials({})
+            return yield* signedIn("login", user, device, now)
+          })))
         }),
         me: Effect.fn("Identity.me")(function*(userId) {
           const found = yield* withDatabase(store.findById(userId))
@@ -142,7 +146,7 @@ const credentials = Effect.gen(function*() {
       return { id: yield* newId(UserId), email, displayName, roles, passwordHash }
     }),
     /** The account whose password this is. An unknown address costs as much time as a wrong password. */
-    proof: Effect.fnUntraced(function*({ email, password }: Login): Effect.fn.Return<Proof<User>, Unavailable> {
+    proof: Effect.fnUntraced(function*({ email, password }: Login): Effect.fn.Return<Proof<Account>, Unavailable> {
       const found = yield* withDatabase(store.findByEmail(email))
       const correct = yield* passwords.verify(password, Option.map(found, ({ passwordHash }) => passwordHash))
       if (Option.isNone(found)) return { account: undefined, proven: Option.none() }
@@ -152,9 +156,12 @@ const credentials = Effect.gen(function*() {
       if (passwords.isOutdated(passwordHash)) {
         const renewed = yield* passwords.hash(password)
         const now = yield* DateTime.now
-        yield* withDatabase(store.setPasswordHash(user.id, renewed, now))
+        // Where it was changed meanwhile, that stands, and so does what becomes of this login.
+        if (yield* withDatabase(store.setPasswordHash(user.id, renewed, Option.some(passwordHash), now))) {
+          return { account, proven: Option.some({ ...found.value, passwordHash: renewed }) }
+        }
       }
-      return { account, proven: Option.some(user) }
+      return { account, proven: found }
     })
   }
 })

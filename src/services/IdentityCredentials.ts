@@ -1,5 +1,5 @@
 import { Context, DateTime, Effect, Layer, Option, type Redacted } from "effect"
-import { type Email, type InvalidCredentials, InvalidToken, type TokenPurpose } from "../domain/Identity.ts"
+import { type Email, InvalidCredentials, InvalidToken, type TokenPurpose } from "../domain/Identity.ts"
 import type { UserId } from "../domain/Ids.ts"
 import type { Principal } from "../domain/Principal.ts"
 import { type TooManyRequests, Unauthorized, type Unavailable } from "../domain/Problem.ts"
@@ -53,16 +53,18 @@ const make = Effect.gen(function*() {
   const mail = yield* MailRequests
   const revocations = yield* Revocations
 
-  const prove = Effect.fn("Credentials.prove")(function*({ userId }: Principal, password: Secret, address: string) {
+  const proof = Effect.fn("Credentials.prove")(function*({ userId }: Principal, password: Secret, address: string) {
     const found = yield* withDatabase(store.findById(userId))
     if (Option.isNone(found) || Option.isSome(found.value.disabledAt)) return yield* accountGone()
     const { passwordHash, user: { email } } = found.value
-    const proof = Effect.map(passwords.verify(password, Option.some(passwordHash)), (right) => ({
+    const attempt = Effect.map(passwords.verify(password, Option.some(passwordHash)), (right) => ({
       account: userId,
-      proven: right ? Option.some(email) : Option.none()
+      proven: right ? Option.some({ email, passwordHash }) : Option.none()
     }))
-    return yield* limit.attempt({ email, address }, proof)
+    return yield* limit.attempt({ email, address }, attempt)
   })
+  const prove = (principal: Principal, password: Secret, address: string) =>
+    Effect.map(proof(principal, password, address), ({ email }) => email)
 
   /** Part of the transaction that sets a new password: it leaves nobody signed in who came by the old one. */
   const replaced = Effect.fnUntraced(
@@ -92,12 +94,15 @@ const make = Effect.gen(function*() {
   return Credentials.of({
     prove,
     change: Effect.fn("Credentials.change")(function*(principal, { address, currentPassword, newPassword }) {
-      yield* prove(principal, currentPassword, address)
+      const { passwordHash } = yield* proof(principal, currentPassword, address)
       const hash = yield* passwords.hash(newPassword)
       const now = yield* DateTime.now
       const { userId } = principal
       const ended = yield* withDatabase(store.transaction(Effect.gen(function*() {
-        if (!(yield* store.setPasswordHash(userId, hash, now))) return yield* accountGone()
+        // Reset or erased since: the old password proves nothing any more, and must not undo that.
+        if (!(yield* store.setPasswordHash(userId, hash, Option.some(passwordHash), now))) {
+          return yield* new InvalidCredentials({})
+        }
         return yield* replaced(userId, Option.some(principal), now)
       })))
       yield* revocations.note(ended.map(sessionEnded))
@@ -121,7 +126,7 @@ const make = Effect.gen(function*() {
           yield* events.record({ kind: "email_verified", userId: id })
         }
         yield* store.forgetFailures(accountKey(email))
-        if (!(yield* store.setPasswordHash(id, hash, now))) return yield* new InvalidToken({})
+        if (!(yield* store.setPasswordHash(id, hash, Option.none(), now))) return yield* new InvalidToken({})
         return yield* replaced(id, Option.none(), now)
       })))
       yield* revocations.note(ended.map(sessionEnded))

@@ -64,8 +64,13 @@ export class IdentityStore extends Context.Service<IdentityStore, {
   activeAmong(ids: ReadonlyArray<UserId>): Stored<ReadonlySet<string>>
   setDisplayName(id: UserId, name: Option.Option<string>, now: DateTime.Utc): Stored<Option.Option<User>>
   setRoles(id: UserId, roles: ReadonlyArray<Role>, now: DateTime.Utc): Stored<Option.Option<Account>>
-  /** False when the account has been erased in the meantime: hashing takes long enough for that. */
-  setPasswordHash(id: UserId, hash: string, now: DateTime.Utc): Stored<boolean>
+  /**
+   * False when the account has been erased in the meantime, or has another hash than the one that was proven, where one is named:
+   * hashing takes long enough for that.
+   */
+  setPasswordHash(id: UserId, hash: string, proven: Option.Option<string>, now: DateTime.Utc): Stored<boolean>
+  /** Whether the account still has this hash and is not disabled; until the transaction ends neither can change. */
+  holdPassword(id: UserId, hash: string): Stored<boolean>
   setEmailVerified(id: UserId, now: DateTime.Utc): Stored<void>
   setDisabled(id: UserId, disabled: boolean, now: DateTime.Utc): Stored<Option.Option<Account>>
   /** Leaves the id and the roles: nothing that tells who it was. */
@@ -169,9 +174,14 @@ export class IdentityStore extends Context.Service<IdentityStore, {
         findById: (id) => decoded(Effect.map(byId(id), Option.map(accountOf))),
         setDisplayName: (id, name, now) => decoded(Effect.map(setDisplayName({ id, name, now }), userOf)),
         setRoles: (id, roles, now) => decoded(Effect.map(setRoles({ id, roles, now }), Option.map(accountOf))),
-        setPasswordHash: (id, hash, now) =>
+        setPasswordHash: (id, hash, proven, now) =>
           sql`UPDATE identity.users SET password_hash = ${hash}, updated_at = ${DateTime.toDateUtc(now)}
-               WHERE id = ${id} AND erased_at IS NULL RETURNING id`.pipe(Effect.map((rows) => rows.length > 0)),
+               WHERE id = ${id} AND erased_at IS NULL
+                 AND password_hash = coalesce(${Option.getOrNull(proven)}::text, password_hash)
+               RETURNING id`.pipe(Effect.map((rows) => rows.length > 0)),
+        holdPassword: (id, hash) =>
+          sql`SELECT id FROM identity.users WHERE id = ${id} AND password_hash = ${hash} AND disabled_at IS NULL
+               FOR SHARE`.pipe(Effect.map((rows) => rows.length > 0)),
         setEmailVerified: (id, now) =>
           sql`UPDATE identity.users SET email_verified_at = coalesce(email_verified_at, ${DateTime.toDateUtc(now)}),
                      updated_at = ${DateTime.toDateUtc(now)} WHERE id = ${id} AND erased_at IS NULL`.pipe(

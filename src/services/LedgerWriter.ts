@@ -9,6 +9,8 @@ interface Job {
   readonly outcome: Deferred.Deferred<Outcome, Unavailable>
   readonly span: AnySpan | undefined
   readonly since: number
+  /** In a batch. Until then nothing of it is posted. */
+  taken: boolean
 }
 
 /** docs/security.md: what waits beyond this is turned away at once. */
@@ -16,6 +18,9 @@ const capacity = 10_000
 const largestBatch = 512
 /** Milliseconds. */
 const longestWait = 8_000
+/** Milliseconds after which a batch that PostgreSQL does not answer holds up the queue, and that a caller waits behind it. */
+const stuckAfter = 700
+const longestQueued = 500
 
 /**
  * Group commit: commands queue here, one writer takes whatever has gathered, posts it as one statement and gives every
@@ -43,7 +48,8 @@ export class LedgerWriter extends Context.Service<LedgerWriter, {
             command,
             outcome: Deferred.makeUnsafe<Outcome, Unavailable>(),
             span: fiber.cache.span,
-            since: fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
+            since: fiber.getRef(Clock.Clock).currentTimeMillisUnsafe(),
+            taken: false
           }
           if (!Queue.offerUnsafe(jobs, job)) return Effect.fail(full)
           waiting.add(job)
@@ -55,17 +61,22 @@ export class LedgerWriter extends Context.Service<LedgerWriter, {
         waiting.delete(job)
       }
 
-      // Whoever waits longer than any batch can take learns only that the answer is unknown: the same key will tell. One
-      // look at all of them costs less than a timer for each.
+      let batchSince: number | undefined
+
+      // Whoever waits longer than any batch can take learns only that the answer is unknown: the same key will tell. Behind
+      // a batch that does not end, callers are turned away soon, and nothing of theirs is posted. One look at all of them
+      // costs less than a timer for each.
       const impatience = Effect.clockWith((clock) =>
         Effect.sync(() => {
-          const latest = clock.currentTimeMillisUnsafe() - longestWait
+          const now = clock.currentTimeMillisUnsafe()
+          const isStuck = batchSince !== undefined && batchSince <= now - stuckAfter
           for (const job of waiting) {
-            if (job.since > latest) return
-            answer(job, Exit.fail(unknown))
+            if (job.since > now - longestQueued) return
+            if (job.since <= now - longestWait) answer(job, Exit.fail(unknown))
+            else if (isStuck && !job.taken) answer(job, Exit.fail(stuck))
           }
         })
-      ).pipe(Effect.delay("500 millis"), Effect.forever)
+      ).pipe(Effect.delay("250 millis"), Effect.forever)
       // Beside the writer and not in it: the writer may be what is gone.
       yield* Effect.forkScoped(impatience)
 
@@ -95,14 +106,20 @@ export class LedgerWriter extends Context.Service<LedgerWriter, {
 
       const run = Effect.forever(
         Effect.gen(function*() {
-          const batch = yield* Queue.takeBetween(jobs, 1, largestBatch)
+          const jobsTaken = yield* Queue.takeBetween(jobs, 1, largestBatch)
+          // Whoever was turned away meanwhile was told that nothing is posted.
+          const batch = jobsTaken.filter((job) => waiting.has(job))
+          if (batch.length === 0) return
+          for (const job of batch) job.taken = true
+          batchSince = yield* Clock.currentTimeMillis
           yield* postAll(batch).pipe(
             Effect.withSpan("LedgerWriter.batch", {
               root: true,
               links: batch.slice(0, 64).flatMap(({ span }) => span === undefined ? [] : [{ span, attributes: {} }]),
               attributes: { "midnight.batch.size": batch.length }
             }),
-            Effect.onError(() => Effect.sync(() => batch.forEach((job) => answer(job, Exit.fail(unknown)))))
+            Effect.onError(() => Effect.sync(() => batch.forEach((job) => answer(job, Exit.fail(unknown))))),
+            Effect.ensuring(Effect.sync(() => batchSince = undefined))
           )
         })
       )
@@ -113,6 +130,8 @@ export class LedgerWriter extends Context.Service<LedgerWriter, {
 }
 
 const full = new Unavailable({ detail: "The ledger's queue is full. Nothing was posted.", retry_after: 1 })
+
+const stuck = new Unavailable({ detail: "The ledger does not get on. Nothing was posted.", retry_after: 1 })
 
 const unknown = new Unavailable({
   detail: "The ledger's answer is unknown. Repeat the request with the same Idempotency-Key to learn it.",

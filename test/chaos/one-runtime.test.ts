@@ -212,7 +212,7 @@ describe("all bulkheads in one runtime", () => {
       yield* register()
       yield* submit
       const rows = yield* owner(
-        `SELECT DISTINCT application_name, usename FROM pg_stat_activity
+        `SELECT DISTINCT split_part(application_name, ' ', 1), usename FROM pg_stat_activity
           WHERE datname = current_database() AND application_name LIKE 'midnight-%' ORDER BY 1`
       )
       const bulkheads = ["identity", "payments", "rewards", "video_api", "video_worker", "wallet"]

@@ -164,4 +164,25 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("routes that
         assert.strictEqual(yield* countOf(`SELECT count(*) FROM ${table}`), before)
       }))
   }
+
+  it.effect("take 60 transfers an hour to an address from one member, whether it exists or not, and tell of both limits", () =>
+    Effect.gen(function*() {
+      const curious = yield* register()
+      const guess = (n: number) => transfer(curious, { toEmail: `nobody-${n}@example.com`, amount: 1, currency: "NGN" })
+      const first = yield* guess(0)
+      isProblem(first, 404, "NotFound")
+      assert.match(first.headers.get("ratelimit") ?? "", /^"user";r=\d+;t=\d+, "email-transfers";r=59;t=\d+$/)
+      assert.strictEqual(first.headers.get("ratelimit-limit"), "60")
+      const { alice } = yield* Cast
+      const guesses = Array.from({ length: 59 }, (_, n) => n === 30 ? transferTo(alice) : guess(n + 1))
+      for (const answer of yield* Effect.all(guesses, { concurrency: 8 })) assert.include([404, 422], answer.status)
+      isProblem(yield* guess(60), 429, "TooManyRequests")
+      isProblem(yield* transferTo(alice), 429, "TooManyRequests")
+      const byId = yield* transfer(curious, { toUserId: alice.id, amount: 1, currency: "NGN" })
+      isProblem(byId, 422, "InsufficientFunds")
+
+      function transferTo({ email }: Member) {
+        return transfer(curious, { toEmail: email, amount: 1, currency: "NGN" })
+      }
+    }))
 })

@@ -5,6 +5,7 @@ import { Role } from "../../src/domain/Principal.ts"
 import { Api } from "../../src/http/Api.ts"
 import { Authorization } from "../../src/http/middleware/Authorization.ts"
 import { Idempotency } from "../../src/http/middleware/Idempotency.ts"
+import { AddressRateLimit, RateLimit } from "../../src/http/middleware/RateLimit.ts"
 import { type Access, AccessPolicy, RoleRequired } from "../../src/http/middleware/RoleRequired.ts"
 import { type Answer, type Call, fromAfar, send } from "../layers/ApiTest.ts"
 import { judge } from "../layers/OpenApiJudge.ts"
@@ -28,11 +29,14 @@ interface Perimeter {
 }
 
 const served: Array<Perimeter> = []
+/** Endpoints whose callers nothing counts. */
+const uncounted: Array<string> = []
 HttpApi.reflect(Api, {
   onGroup: () => {},
   onEndpoint: ({ endpoint, middleware }) => {
     const has = (key: string) => [...middleware].some((one) => one.key === key)
     const access = Context.get(endpoint.annotations, AccessPolicy)
+    if (!has(RateLimit.key) && !has(AddressRateLimit.key)) uncounted.push(`${endpoint.method} ${endpoint.path}`)
     served.push({
       route: `${endpoint.method} ${endpoint.path}`,
       signedIn: has(Authorization.key),
@@ -103,6 +107,24 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("every route
     }))
     const byRoute = (a: { readonly route: string }, b: { readonly route: string }) => a.route < b.route ? -1 : 1
     assert.deepStrictEqual(served.toSorted(byRoute), promised.toSorted(byRoute))
+  })
+
+  it("counts its callers by user or by address, but for those whose policy is to count nobody", () => {
+    assert.deepStrictEqual(uncounted.toSorted(), [
+      "GET /.well-known/jwks.json",
+      "GET /health",
+      "GET /livez",
+      "GET /problems/:code",
+      "GET /readyz",
+      // Forged ones are counted, once the signature was looked at.
+      "POST /api/webhooks/paystack",
+      "POST /api/webhooks/sandbox",
+      "POST /api/webhooks/stripe"
+    ])
+  })
+
+  it("declares who may call it, whoever adds it", () => {
+    assert.deepStrictEqual(served.filter(({ access }) => access === undefined), [])
   })
 
   for (const one of all) {

@@ -1,5 +1,6 @@
 import { PgConnection } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
+import { hashSync } from "@node-rs/argon2"
 import { Effect, Fiber } from "effect"
 import { ApiTest, countOf, eventually, fromAfar, type Member, owner, register, send } from "../layers/ApiTest.ts"
 import { awaitMail, awaitToken, mailsTo, subjects, tokenIn } from "../layers/Mailbox.ts"
@@ -145,4 +146,43 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("cr
       yield* erasing.queryValues("COMMIT", [])
       assert.strictEqual((yield* Fiber.join(changing)).status, 401)
     }).pipe(Effect.scoped))
+
+  /** What a request comes to whose password is right when it is read, and reset before the request is done. */
+  const whileReset = Effect.fnUntraced(function*(id: string, request: ReturnType<typeof post>) {
+    const resetting = yield* PgConnection.make({ url: (yield* PgTest).ownerUrl })
+    yield* resetting.queryValues("BEGIN", [])
+    yield* resetting.queryValues(`UPDATE identity.users SET password_hash = '$argon2id$reset' WHERE id = '${id}'`, [])
+    const requesting = yield* Effect.forkChild(request)
+    const waiting =
+      "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%password_hash%'"
+    yield* eventually(
+      Effect.map(countOf(waiting), (waits) => waits > 0 || requesting.pollUnsafe() !== undefined),
+      (is) => is
+    )
+    yield* resetting.queryValues("COMMIT", [])
+    return yield* Fiber.join(requesting)
+  }, Effect.scoped)
+  const hashOf = (id: string) =>
+    Effect.map(owner(`SELECT password_hash FROM identity.users WHERE id = '${id}'`), (rows) => rows[0]?.[0])
+
+  it.effect("open no session by a password that was reset while it was looked at", () =>
+    Effect.gen(function*() {
+      const member = yield* register()
+      const answer = yield* whileReset(member.id, login(member, member.password))
+      assert.deepInclude(answer.json, { status: 401, code: "InvalidCredentials" })
+    }))
+
+  it.effect("do not undo a reset: neither by a change that knew the old one, nor by renewing its hash", () =>
+    Effect.gen(function*() {
+      const member = yield* register()
+      const change = { currentPassword: member.password, newPassword }
+      const changed = yield* whileReset(member.id, post("/api/auth/password/change", change, member.token))
+      assert.deepInclude(changed.json, { status: 401, code: "InvalidCredentials" })
+      assert.strictEqual(yield* hashOf(member.id), "$argon2id$reset")
+      const weak = hashSync(member.password, { memoryCost: 8192, timeCost: 1, parallelism: 1 })
+      yield* owner(`UPDATE identity.users SET password_hash = '${weak}' WHERE id = '${member.id}'`)
+      const answer = yield* whileReset(member.id, login(member, member.password))
+      assert.deepInclude(answer.json, { status: 401, code: "InvalidCredentials" })
+      assert.strictEqual(yield* hashOf(member.id), "$argon2id$reset")
+    }))
 })

@@ -122,6 +122,25 @@ layer(Ground, { timeout: "60 seconds" })("the ledger's writer, stopped between a
       assert.strictEqual(yield* truthful(ids, callers), 0)
     }))
 
+  it.effect("turns away whoever queues behind a batch that does not end, and posts nothing of theirs", () =>
+    Effect.gen(function*() {
+      const ids = yield* users
+      const committed = yield* afterCommit(Effect.never)
+      const callers = yield* queued(ids)
+      yield* writing
+      yield* committed
+      const later = yield* users
+      const behind = yield* queued(later)
+      yield* TestClock.adjust("1 second")
+      for (const exit of yield* Effect.forEach(behind, Fiber.join)) {
+        assert.match(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "", /Nothing was posted/)
+      }
+      yield* TestClock.adjust("3 seconds")
+      assert.strictEqual(yield* truthful(ids, callers), 0)
+      const asked = yield* Effect.forEach(later, charge, { concurrency: "unbounded" })
+      assert.isFalse(asked.some(({ replayed }) => replayed))
+    }))
+
   it.effect("goes on with the rest of its queue after a caller has gone away", () =>
     Effect.gen(function*() {
       const ids = yield* users

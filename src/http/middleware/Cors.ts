@@ -47,10 +47,10 @@ export const preflight = (
 
 /** The headers that let a browser read an answer when its page's origin is on the list. */
 export const shared = (
-  request: HttpServerRequest.HttpServerRequest,
+  request: Pick<HttpServerRequest.HttpServerRequest, "headers">,
   origins: ReadonlyArray<string>,
   { responseHeaders }: Protocol,
-  response: HttpServerResponse.HttpServerResponse
+  response: Pick<HttpServerResponse.HttpServerResponse, "headers">
 ): Record<string, string> | undefined => {
   if (origins.length === 0) return undefined
   const origin = request.headers["origin"]

@@ -82,6 +82,8 @@ const exceeded = ({ policy: { limit, name, windowSeconds }, resetSeconds }: Stan
     retry_after: resetSeconds
   })
 
+const joined = (before: string | undefined, now: string) => before === undefined ? now : `${before}, ${now}`
+
 const tell = (standings: ReadonlyArray<Standing>): Effect.Effect<void> =>
   Effect.map(Exchange.Current, ({ headers }) => {
     let tightest: Standing | undefined
@@ -96,8 +98,10 @@ const tell = (standings: ReadonlyArray<Standing>): Effect.Effect<void> =>
       if (tightest === undefined || standing.remaining < tightest.remaining) tightest = standing
     }
     if (tightest === undefined) return
-    headers["ratelimit-policy"] = policies
-    headers["ratelimit"] = states
+    // A handler may count by a policy of its own, after the middleware has.
+    headers["ratelimit-policy"] = joined(headers["ratelimit-policy"], policies)
+    headers["ratelimit"] = joined(headers["ratelimit"], states)
+    if (tightest.remaining >= Number(headers["ratelimit-remaining"])) return
     headers["ratelimit-limit"] = String(tightest.policy.limit)
     headers["ratelimit-remaining"] = String(Math.max(0, tightest.remaining))
     headers["ratelimit-reset"] = String(tightest.resetSeconds)

@@ -13,6 +13,7 @@ import {
   videoKeys
 } from "../../services/IdempotencyStore.ts"
 import { IdentityEventStore } from "../../services/IdentityEventStore.ts"
+import { IdentityPeerStore } from "../../services/IdentityPeerStore.ts"
 import { IdentityRevocationStore } from "../../services/IdentityRevocationStore.ts"
 import { IdentitySessionStore } from "../../services/IdentitySessionStore.ts"
 import { IdentityStore } from "../../services/IdentityStore.ts"
@@ -53,6 +54,7 @@ const storesOn = (client: Layer.Layer<SqlClient.SqlClient>) =>
     IdentityTokenStore.layer,
     IdentityEventStore.layer,
     IdentityRevocationStore.layer,
+    IdentityPeerStore.layer,
     LedgerStore.layer,
     LedgerHistoryStore.layer,
     PaymentStore.layer,
@@ -122,7 +124,8 @@ const queriesOf = Effect.fnUntraced(function*(recorder: Recorder) {
       sessions: Context.get(stores, IdentitySessionStore),
       tokens: Context.get(stores, IdentityTokenStore),
       events: Context.get(stores, IdentityEventStore),
-      revocations: Context.get(stores, IdentityRevocationStore)
+      revocations: Context.get(stores, IdentityRevocationStore),
+      peers: Context.get(stores, IdentityPeerStore)
     }, real)),
     ...ledgerQueries(Context.get(stores, LedgerStore), real),
     ...historyQueries(Context.get(stores, LedgerHistoryStore), real, now),

@@ -53,7 +53,7 @@ export const identityIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     users_email_key: serves("unique btree (email)", "IdentityStore.insertUser IdentityStore.findByEmail"),
     users_pkey: serves(
       "unique btree (id)",
-      "IdentityStore.findById IdentityStore.setDisplayName IdentityStore.setRoles IdentityStore.setPasswordHash IdentityStore.setEmailVerified IdentityStore.setDisabled IdentityStore.erase IdentityStore.list IdentitySessionStore.insertSession IdentitySessionStore.lockToken IdentityTokenStore.issue"
+      "IdentityStore.findById IdentityStore.setDisplayName IdentityStore.setRoles IdentityStore.setPasswordHash IdentityStore.holdPassword IdentityStore.setEmailVerified IdentityStore.setDisabled IdentityStore.erase IdentityStore.list IdentitySessionStore.insertSession IdentitySessionStore.lockToken IdentityTokenStore.issue"
     )
   }
 }

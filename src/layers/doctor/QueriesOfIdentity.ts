@@ -3,6 +3,7 @@ import { SecureRandom } from "effect/crypto"
 import { type Device, Email } from "../../domain/Identity.ts"
 import { SecurityEventId, SessionId, UserId } from "../../domain/Ids.ts"
 import type { IdentityEventStore } from "../../services/IdentityEventStore.ts"
+import type { IdentityPeerStore } from "../../services/IdentityPeerStore.ts"
 import type { IdentityRevocationStore } from "../../services/IdentityRevocationStore.ts"
 import type { IdentitySessionStore } from "../../services/IdentitySessionStore.ts"
 import type { IdentityStore } from "../../services/IdentityStore.ts"
@@ -22,6 +23,7 @@ export interface IdentityStores {
   readonly tokens: Tokens
   readonly events: Events
   readonly revocations: Revocations
+  readonly peers: IdentityPeerStore["Service"]
 }
 
 const device: Device = { userAgent: Option.some("doctor"), address: "192.0.2.1" }
@@ -53,7 +55,8 @@ const ofAccounts = (store: Accounts, real: Samples, { addUser, now, open, userId
   activeAmong: store.activeAmong([real.userId]),
   setDisplayName: after(addUser, store.setDisplayName(userId, Option.none(), now)),
   setRoles: after(addUser, store.setRoles(userId, ["member", "sponsor"], now)),
-  setPasswordHash: after(addUser, store.setPasswordHash(userId, "$argon2id$none", now)),
+  setPasswordHash: after(addUser, store.setPasswordHash(userId, "$argon2id$none", Option.none(), now)),
+  holdPassword: after(addUser, store.holdPassword(userId, "$argon2id$none")),
   setEmailVerified: after(addUser, store.setEmailVerified(userId, now)),
   setDisabled: after(addUser, store.setDisabled(userId, true, now)),
   erase: after(addUser, store.erase(userId, now)),
@@ -133,7 +136,8 @@ export const identityQueries = Effect.fnUntraced(function*(stores: IdentityStore
     ...named("IdentitySessionStore", ofSessions(stores.sessions, real, own)),
     ...named("IdentityTokenStore", ofTokens(stores.tokens, own)),
     ...named("IdentityEventStore", ofEvents(stores.events, real, own)),
-    ...named("IdentityRevocationStore", recent)
+    ...named("IdentityRevocationStore", recent),
+    ...named("IdentityPeerStore", { count: stores.peers.count })
   ]
   return queries
 })

@@ -9,6 +9,7 @@ import { prepare } from "../../../src/layers/embedded/Binaries.ts"
 import { readPostmaster } from "../../../src/layers/embedded/Postmaster.ts"
 import { EmbeddedPostgres } from "../../../src/layers/EmbeddedPostgres.ts"
 import { migrate, setRolePasswords } from "../../../src/layers/Migrations.ts"
+import { isAlive } from "../../layers/Held.ts"
 
 export const rolesSecret = "a secret for the roles of the bank's database"
 const template = "bank_template"
@@ -36,9 +37,9 @@ const childrenOf = (pid: number): ReadonlyArray<number> =>
         child
       )
 
-const signal = (pid: number) => {
+const signal = (pid: number, name: "SIGKILL" | "SIGSTOP" | "SIGCONT") => {
   try {
-    process.kill(pid, "SIGKILL")
+    process.kill(pid, name)
   } catch {
     // It ended in the meantime, which is what was wanted.
   }
@@ -50,6 +51,9 @@ export interface CrashingPostgres {
   readonly start: Effect.Effect<void>
   /** SIGKILL to the server and all its processes: their memory, and what was only there, is gone. */
   readonly kill: Effect.Effect<void>
+  /** SIGSTOP to all of them: connections are taken by the kernel and nothing is ever answered. */
+  readonly freeze: Effect.Effect<void>
+  readonly thaw: Effect.Effect<void>
   /** A new database with Midnight's schema. */
   create(database: string): Effect.Effect<void>
 }
@@ -101,9 +105,19 @@ export const crashingPostgres = Effect.fnUntraced(function*(folder: string) {
     if (child === undefined || pid === undefined || child.exitCode !== null || child.signalCode !== null) return
     const exited = once(child, "exit")
     const family = childrenOf(pid)
-    for (const one of [pid, ...family]) signal(one)
+    for (const one of [pid, ...family]) signal(one, "SIGKILL")
     await exited
+    // They have another parent now, which may be slow to reap them, and until a process has got its signal it serves.
+    while (family.some(isAlive)) await new Promise((resume) => setTimeout(resume, 5))
   })
+  const all = (name: "SIGSTOP" | "SIGCONT") =>
+    Effect.sync(() => {
+      const pid = child?.pid
+      if (pid === undefined) return
+      // The postmaster first, when it stops: it would make new ones meanwhile.
+      signal(pid, name)
+      for (const one of childrenOf(pid)) signal(one, name)
+    })
   const start = Effect.andThen(launch, ready)
   yield* Effect.acquireRelease(start, () => Effect.andThen(kill, Effect.ignore(EmbeddedPostgres.remove(dataDir))))
 
@@ -119,7 +133,7 @@ export const crashingPostgres = Effect.fnUntraced(function*(folder: string) {
       (statement) => command(url("postgres"), statement),
       { discard: true }
     ).pipe(Effect.orDie)
-  return { url, start, kill, create } satisfies CrashingPostgres
+  return { url, start, kill, freeze: all("SIGSTOP"), thaw: all("SIGCONT"), create } satisfies CrashingPostgres
 })
 
 const command = (url: Redacted.Redacted<string>, statement: string) =>

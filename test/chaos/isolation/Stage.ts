@@ -162,7 +162,7 @@ export const openStage = async (folder: string): Promise<Stage> => {
 export const withoutPool = async (stage: Stage): Promise<ReadonlyArray<string>> => {
   const rows = await query(
     stage.url,
-    `SELECT DISTINCT application_name || ' as ' || usename FROM pg_stat_activity
+    `SELECT DISTINCT split_part(application_name, ' ', 1) || ' as ' || usename FROM pg_stat_activity
       WHERE datname = current_database() AND application_name LIKE 'midnight-%'`
   )
   const found = rows.map(([pool]) => String(pool))

@@ -1,4 +1,5 @@
 import { Effect } from "effect"
+import { until } from "../../layers/Held.ts"
 import { type Customer, register } from "../bank/Clients.ts"
 import { crashingPostgres } from "../bank/Postgres.ts"
 import { crashingServer } from "../bank/Server.ts"
@@ -8,19 +9,26 @@ export interface OutageOptions {
   readonly seconds: number
   /** Requests a second, sent whether or not earlier ones were answered. */
   readonly rate: number
+  /** It hangs, instead of being gone. */
+  readonly hang: boolean
 }
 
 interface Sample {
   readonly sentAt: number
+  readonly answeredAt: number
   readonly status: number
-  readonly millis: number
 }
 
 export interface OutageReport {
   readonly before: ReadonlyMap<number, number>
-  /** Answers to what was sent while PostgreSQL was away, by status; 0 stands for a broken connection. */
+  /** Answers to what was sent and answered while PostgreSQL was away, by status; 0 stands for a broken connection. */
   readonly during: ReadonlyMap<number, number>
+  /** Answers to what was sent while it was away and answered when it had been started again: it may have served them. */
+  readonly across: ReadonlyMap<number, number>
+  /** Milliseconds of the slowest answer to anything sent while it was away. */
   readonly slowest: number
+  /** How many of those took longer than a second and a half. */
+  readonly late: number
   /** From PostgreSQL's return until the first request after which all succeeded. */
   readonly recovery: number
   readonly after: ReadonlyMap<number, number>
@@ -41,7 +49,7 @@ const send = async (base: string, from: Customer, to: Customer, number: number):
       await answer.text()
       return answer.status
     }, () => 0)
-  return { sentAt, status, millis: performance.now() - sentAt }
+  return { sentAt, answeredAt: performance.now(), status }
 }
 
 const tally = (samples: ReadonlyArray<Sample>): ReadonlyMap<number, number> => {
@@ -54,7 +62,7 @@ const tally = (samples: ReadonlyArray<Sample>): ReadonlyMap<number, number> => {
 const served = ({ status }: Sample) => status === 200 || status === 201 || status === 422
 
 /** Load on a real API process; its PostgreSQL is killed, stays away, and is started again. */
-export const outage = Effect.fnUntraced(function*(folder: string, { rate, seconds }: OutageOptions) {
+export const outage = Effect.fnUntraced(function*(folder: string, { hang, rate, seconds }: OutageOptions) {
   const postgres = yield* crashingPostgres(folder)
   yield* postgres.create("outage")
   const server = yield* crashingServer({ database: postgres.url("outage"), folder, name: "outage" })
@@ -69,12 +77,18 @@ export const outage = Effect.fnUntraced(function*(folder: string, { rate, second
     return send(server.base, from, to, number)
   }
   const sending: Array<Promise<Sample>> = []
+  const answered: Array<Sample> = []
   const began = performance.now()
   yield* Effect.acquireRelease(
     Effect.sync(() =>
       setInterval(() => {
         while (sending.length < (performance.now() - began) / 1_000 * rate) {
-          sending.push(next(sending.length))
+          sending.push(
+            next(sending.length).then((sample) => {
+              answered.push(sample)
+              return sample
+            })
+          )
         }
       }, 5)
     ),
@@ -82,22 +96,29 @@ export const outage = Effect.fnUntraced(function*(folder: string, { rate, second
   )
   yield* Effect.sleep("2 seconds")
   const away = performance.now()
-  yield* postgres.kill
+  // Ends when the last backend is gone: one that outlives the postmaster still answers, and rightly.
+  yield* hang ? postgres.freeze : postgres.kill
   const gone = performance.now()
   yield* Effect.sleep(`${seconds} seconds`)
+  // From here on PostgreSQL may be back, whatever the harness has heard of it.
   const returning = performance.now()
-  yield* postgres.start
+  yield* hang ? postgres.thaw : postgres.start
   const back = performance.now()
+  // On a busy machine all of it takes longer; what the load is to show is a whole second of good answers.
+  const good = () => answered.filter(({ sentAt }) => sentAt >= back).slice(-rate)
   yield* Effect.sleep("7 seconds")
+  yield* until(() => good().length === rate && good().every(served))
   const samples = yield* Effect.promise(() => Promise.all(sending))
   const during = samples.filter(({ sentAt }) => sentAt > gone && sentAt < returning)
   const after = samples.filter(({ sentAt }) => sentAt >= back)
   const lastBad = after.findLast((one) => !served(one))
   return {
-    before: tally(samples.filter(({ sentAt }) => sentAt < away - 500)),
-    during: tally(during),
-    slowest: Math.max(0, ...during.map(({ millis }) => millis)),
-    recovery: lastBad === undefined ? 0 : lastBad.sentAt + lastBad.millis - back,
+    before: tally(samples.filter(({ answeredAt }) => answeredAt < away)),
+    during: tally(during.filter(({ answeredAt }) => answeredAt < returning)),
+    across: tally(during.filter(({ answeredAt }) => answeredAt >= returning)),
+    slowest: Math.max(0, ...during.map(({ answeredAt, sentAt }) => answeredAt - sentAt)),
+    late: during.filter(({ answeredAt, sentAt }) => answeredAt - sentAt > 1_500).length,
+    recovery: lastBad === undefined ? 0 : lastBad.answeredAt - back,
     after: tally(after),
     crashed: server.diedAlone()
   } satisfies OutageReport
