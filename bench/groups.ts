@@ -2,7 +2,7 @@ import { settle } from "./database.ts"
 import { makeHeads, transfer, wallet } from "./members.ts"
 import { pgbenchPath, runPgbench } from "./pgbench.ts"
 import { type Contender, interleave, measureHttp, median, Meter, type Sample } from "./rounds.ts"
-import { alone, compared, type Row, skipped } from "./rows.ts"
+import { alone, compared, orBroken, type Row, skipped, targets } from "./rows.ts"
 import { checkPeer, type Ground, type HttpSide, ourDatabase, ours, peer, peerDatabase } from "./sides.ts"
 
 export interface Options {
@@ -181,26 +181,42 @@ const duel = async (ground: Ground, { rounds, seconds, wanted }: Options, it: Du
   }
 }
 
-/** Ours with traces sampled at 1 %, against ours with the sampler off. */
-const tracing = async (ground: Ground, { rounds, seconds, wanted }: Options, say: Say): Promise<Outcome> => {
-  const name = "tracing/1-percent"
-  if (!wanted(name)) return { rows: [], samples: {} }
+interface Variants {
+  readonly row: string
+  readonly work: Work
+  readonly plain: Parameters<typeof ours>[3]
+}
+
+/** Ours as it is, against ours without something that it does. */
+const variants: ReadonlyArray<Variants> = [
+  { row: "tracing/1-percent", work: "random", plain: { sampler: "always_off" } },
+  { row: "limiter/wallet", work: "wallet", plain: { flags: ["--import", "./bench/without-limits.ts"] } }
+]
+
+const against = async (
+  ground: Ground,
+  { rounds, seconds, wanted }: Options,
+  { plain, row, work }: Variants,
+  say: Say
+): Promise<Outcome> => {
+  if (!wanted(row)) return { rows: [], samples: {} }
+  const [prefix = row] = row.split("/")
   const sides: Array<HttpSide> = []
   try {
-    say("tracing: two of ours")
-    const on = await ours(ground, "sampled", await ourDatabase(ground, "ours_sampled"))
+    say(`${prefix}: two of ours`)
+    const on = await ours(ground, prefix, await ourDatabase(ground, `ours_${prefix}`))
     sides.push(on)
-    const off = await ours(ground, "untraced", await ourDatabase(ground, "ours_untraced"), { sampler: "always_off" })
+    const off = await ours(ground, `${prefix}-off`, await ourDatabase(ground, `ours_${prefix}_off`), plain)
     sides.push(off)
-    const contenders = [http(ground, on, "random", seconds), http(ground, off, "random", seconds)]
+    const contenders = [http(ground, on, work, seconds), http(ground, off, work, seconds)]
     const samples = await interleave(contenders, rounds, async (side, round) => {
-      say(`tracing, round ${round} of ${rounds}: ${side}`)
+      say(`${prefix}, round ${round} of ${rounds}: ${side}`)
       await settle(ground.postgres)
     })
     const faults = (await Promise.all([on.check(), off.check()])).flat()
     return {
-      rows: [compared(name, samples.get("sampled") ?? [], samples.get("untraced") ?? [], faults)],
-      samples: Object.fromEntries([...samples].map(([side, of]) => [`tracing/${side}`, of]))
+      rows: [compared(row, samples.get(on.name) ?? [], samples.get(off.name) ?? [], faults)],
+      samples: Object.fromEntries([...samples].map(([side, of]) => [`${prefix}/${side}`, of]))
     }
   } finally {
     for (const side of sides) await side.stop()
@@ -210,8 +226,12 @@ const tracing = async (ground: Ground, { rounds, seconds, wanted }: Options, say
 /** Everything that is measured against somebody else. */
 export const comparisons = async (ground: Ground, options: Options, say: Say): Promise<Outcome> => {
   const outcomes: Array<Outcome> = []
-  for (const it of duels) outcomes.push(await duel(ground, options, it, say))
-  outcomes.push(await tracing(ground, options, say))
+  const broken = (rows: ReadonlyArray<Row>): Outcome => ({ rows, samples: {} })
+  for (const it of duels) {
+    const rows = [...targets.keys()].filter((row) => row.startsWith(`${it.prefix}/`) && options.wanted(row))
+    outcomes.push(await orBroken(rows, () => duel(ground, options, it, say), broken))
+  }
+  for (const it of variants) outcomes.push(await orBroken([it.row], () => against(ground, options, it, say), broken))
   return {
     rows: outcomes.flatMap(({ rows }) => rows),
     samples: Object.assign({}, ...outcomes.map(({ samples }) => samples))

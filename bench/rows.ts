@@ -39,6 +39,7 @@ export const targets: ReadonlyMap<string, Target> = new Map([
   ["connections/10k", { unit: "transfers/s", atLeast: 3_000, goal: 6_000 }],
   ["transfers/cpu", { unit: "µs", atLeast: 180, goal: 90, most: true }],
   ["wallet/express", { unit: "requests/s", atLeast: 1.5, goal: 2.5, against: "Express 5 + pg, the same query" }],
+  ["limiter/wallet", { unit: "requests/s", atLeast: 0.8, goal: 0.9, against: "ours that counts nobody" }],
   ["tracing/1-percent", { unit: "transfers/s", atLeast: 0.8, goal: 0.9, against: "ours with tracing off" }],
   ["start", { unit: "s", atLeast: 5, goal: 2, most: true }],
   ["growth/10m", { unit: "transfers/s", atLeast: 0.8, goal: 1, against: "ours with an empty ledger" }]
@@ -55,6 +56,25 @@ const because = (reasons: ReadonlyArray<string>) => reasons.length === 0 ? {} : 
 export const skipped = (row: string, reason: string): Row => {
   const { atLeast, goal, unit } = targetOf(row)
   return { row, unit, ours: null, peer: null, ratio: null, low: null, high: null, atLeast, goal, pass: null, reason }
+}
+
+/** A row whose measurement broke off: it fails, and the others are kept. */
+const brokenOff = (row: string, error: unknown): Row => ({
+  ...skipped(row, `it broke off: ${error instanceof Error ? error.message : String(error)}`),
+  pass: false
+})
+
+/** What a measurement gives, or its rows failed with the reason. */
+export const orBroken = async <A>(
+  rows: ReadonlyArray<string>,
+  work: () => Promise<A>,
+  given: (rows: ReadonlyArray<Row>) => A
+): Promise<A> => {
+  try {
+    return await work()
+  } catch (error) {
+    return given(rows.map((row) => brokenOff(row, error)))
+  }
 }
 
 const perSecond = (samples: ReadonlyArray<Sample>) => samples.map((sample) => sample.perSecond)

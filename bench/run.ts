@@ -10,7 +10,7 @@ import { describeMachine, hasProc } from "./machine.ts"
 import { makeKeys } from "./members.ts"
 import { pgbenchPath, pgbenchVersion } from "./pgbench.ts"
 import { markdown, plot, table, writeJson } from "./report.ts"
-import { type Row, targets } from "./rows.ts"
+import { orBroken, type Row, targets } from "./rows.ts"
 import { endAll } from "./sides.ts"
 import { versions } from "./versions.ts"
 
@@ -94,9 +94,14 @@ const ledger = async (options: Options): Promise<boolean> => {
     const ground = { postgres, folder, keys: await makeKeys(), collector: collector.url }
     const compared = await comparisons(ground, options, say)
     const rows: Array<Row> = [...compared.rows]
-    rows.push(...await manyConnections(ground, options, say))
-    rows.push(...await start(ground, options, say))
-    const grown = await growth(ground, options, say)
+    const asRows = (broken: ReadonlyArray<Row>) => broken
+    rows.push(...await orBroken(["connections/10k"], () => manyConnections(ground, options, say), asRows))
+    rows.push(...await orBroken(["start"], () => start(ground, options, say), asRows))
+    const grown = await orBroken(
+      ["growth/10m"],
+      () => growth(ground, options, say),
+      (broken) => ({ rows: broken, samples: {} })
+    )
     rows.push(...grown.rows)
     const order = [...targets.keys()]
     rows.sort((a, b) => order.indexOf(a.row) - order.indexOf(b.row))
