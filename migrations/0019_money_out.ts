@@ -65,8 +65,6 @@ export const moneyOut = statements([
      ON payments.refunds TO midnight_payments`,
   `GRANT UPDATE (status, held, recipient, provider_reference, failure_reason, flag, worked_until, decided_by, decision_reason, transfer_id,
      return_transfer_id, updated_at) ON payments.payouts TO midnight_payments`,
-  // What a member asks for in a day is counted under a lock of that member: a row, since whoever may take advisory locks could
-  // take the ledger's.
-  `CREATE TABLE payments.payout_members (user_id uuid PRIMARY KEY)`,
-  `GRANT SELECT, INSERT, UPDATE (user_id) ON payments.payout_members TO midnight_payments`
+  // What a member asks for in a day is counted under a lock of that member.
+  `GRANT EXECUTE ON FUNCTION pg_catalog.pg_advisory_xact_lock(bigint) TO midnight_payments`
 ])

@@ -90,8 +90,7 @@ export class PayoutStore extends Context.Service<PayoutStore, {
 
       const askedToday: PayoutStore["Service"]["askedToday"] = Effect.fn("PayoutStore.askedToday")(
         function*(userId, currency) {
-          yield* sql`INSERT INTO payments.payout_members (user_id) VALUES (${userId}) ON CONFLICT DO NOTHING`
-          yield* sql`SELECT 1 FROM payments.payout_members WHERE user_id = ${userId} FOR UPDATE`
+          yield* sql`SELECT pg_advisory_xact_lock(hashtextextended(${userId}, 0))`
           const rows = yield* sql<{ readonly asked: string }>`
             SELECT coalesce(sum(amount), 0)::text AS asked FROM payments.payouts
              WHERE user_id = ${userId} AND currency = ${currency} AND status NOT IN ('failed', 'canceled')

@@ -52,9 +52,6 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     refunds_transfer_id_key: keeps("unique btree (transfer_id)", "a transfer settles one refund"),
     refunds_return_transfer_id_key: keeps("unique btree (return_transfer_id)", "a transfer takes one refund back")
   },
-  "payments.payout_members": {
-    payout_members_pkey: serves("unique btree (user_id)", "PayoutStore.askedToday")
-  },
   "payments.payouts": {
     payouts_pkey: serves(
       "unique btree (id)",
