@@ -3,7 +3,6 @@ import { adminContracts } from "./AdminContracts.ts"
 import { adminUserContracts } from "./AdminUserContracts.ts"
 import { deadLetterContracts } from "./DeadLetterContracts.ts"
 import { identityContracts } from "./IdentityContracts.ts"
-import { moneyOutContracts } from "./MoneyOutContracts.ts"
 import { paymentContracts } from "./PaymentContracts.ts"
 import { reviewContracts } from "./ReviewContracts.ts"
 import { rewardsContracts } from "./RewardsContracts.ts"
@@ -17,7 +16,6 @@ export const contracts: Contracts = {
   ...accountContracts,
   ...walletContracts,
   ...paymentContracts,
-  ...moneyOutContracts,
   ...rewardsContracts,
   ...videoContracts,
   ...reviewContracts,

@@ -52,8 +52,6 @@ export interface RouteContract {
   readonly owned?: boolean
   /** Without this role it is 403. */
   readonly role?: Role
-  /** Has a limit of its own that fifty requests at once exceed. */
-  readonly limited?: boolean
   /** Counts what a keyed request makes. */
   readonly counted?: string
   /** What makes another good body of the good one; a route without a body has none. */

@@ -55,13 +55,10 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
   "payments.payouts": {
     payouts_pkey: serves(
       "unique btree (id)",
-      "PayoutStore.insert PayoutStore.find PayoutStore.destination PayoutStore.hold PayoutStore.recipient PayoutStore.named PayoutStore.settle PayoutStore.fail PayoutStore.flag PayoutStore.claim PayoutStore.free"
+      "PayoutStore.insert PayoutStore.find PayoutStore.destination PayoutStore.hold PayoutStore.decide PayoutStore.recipient PayoutStore.named PayoutStore.settle PayoutStore.fail PayoutStore.flag PayoutStore.claim PayoutStore.free"
     ),
     payouts_of_user: serves("btree (user_id, id DESC)", "PayoutStore.list PayoutStore.askedToday"),
-    payouts_waiting: serves(
-      "btree (id) WHERE (status = 'pending_approval'::text)",
-      "PayoutStore.waiting PayoutStore.decide"
-    ),
+    payouts_waiting: serves("btree (id) WHERE (status = 'pending_approval'::text)", "PayoutStore.waiting"),
     payouts_open: serves(
       "btree (updated_at) WHERE (((status = 'processing'::text) OR ((status = 'pending_approval'::text) AND (NOT held))) AND (flag IS NULL))",
       "PayoutStore.stuck"
