@@ -16,7 +16,6 @@ import { pictures } from "./0013_pictures.ts"
 import { identityAccounts } from "./0014_identity_accounts.ts"
 import { securityEvents } from "./0015_security_events.ts"
 import { ledgerBatches } from "./0016_ledger_batches.ts"
-import { moneyOut } from "./0019_money_out.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
 export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>> = {
@@ -35,6 +34,5 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0013_pictures": pictures,
   "0014_identity_accounts": identityAccounts,
   "0015_security_events": securityEvents,
-  "0016_ledger_batches": ledgerBatches,
-  "0019_money_out": moneyOut
+  "0016_ledger_batches": ledgerBatches
 }

@@ -6,7 +6,6 @@ import { DeadLettersApi } from "./DeadLettersApi.ts"
 import { IdentityApi } from "./IdentityApi.ts"
 import { completeDocument } from "./OpenApiDocument.ts"
 import { PaymentsApi, WebhooksApi } from "./PaymentsApi.ts"
-import { AdminPayoutsApi, PayoutsApi } from "./PayoutsApi.ts"
 import { ReviewApi } from "./ReviewApi.ts"
 import { RewardsApi } from "./RewardsApi.ts"
 import { SystemApi } from "./SystemApi.ts"
@@ -19,14 +18,12 @@ export class Api extends HttpApi.make("midnight")
   .add(AccountApi)
   .add(WalletApi)
   .add(PaymentsApi)
-  .add(PayoutsApi)
   .add(WebhooksApi)
   .add(RewardsApi)
   .add(VideoApi)
   .add(ReviewApi)
   .add(AdminApi)
   .add(AdminUsersApi)
-  .add(AdminPayoutsApi)
   .add(DeadLettersApi)
   .add(SystemApi)
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })

@@ -15,8 +15,6 @@ import {
   WebhookOtherMode
 } from "../domain/Payments.ts"
 import { InvalidRequest, NotFound, TooManyRequests, Unavailable } from "../domain/Problem.ts"
-import { PaymentNotRefundable, RefundExceedsPayment, RefundRequest, RefundView } from "../domain/Refunds.ts"
-import { InsufficientFunds } from "../domain/Wallet.ts"
 import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
 import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
@@ -59,18 +57,8 @@ const confirm = HttpApiEndpoint.post("confirm", "/api/payment/:id/confirm", {
   error: [NotFound, ProviderUnavailable, Unavailable]
 }).annotate(AdmissionClass, "payments")
 
-const refund = HttpApiEndpoint.post("refund", "/api/payment/:id/refunds", {
-  params,
-  payload: RefundRequest,
-  success: RefundView.pipe(HttpApiSchema.status(201)),
-  error: [NotFound, PaymentNotRefundable, RefundExceedsPayment, InsufficientFunds, Unavailable]
-})
-  .annotate(KeptBy, "payments")
-  .annotate(AdmissionClass, "payments")
-  .middleware(Idempotency)
-
 export class PaymentsApi extends HttpApiGroup.make("payments")
-  .add(charge, list, find, confirm, refund)
+  .add(charge, list, find, confirm)
   .annotateEndpoints(AccessPolicy, "signedIn")
   .middleware(Admission)
   .middleware(RateLimit)

@@ -21,7 +21,6 @@ import { AddressRateLimitLive, RateLimitLive } from "../http/middleware/RateLimi
 import { RoleRequired } from "../http/middleware/RoleRequired.ts"
 import { RoleRequiredLive } from "../http/middleware/RoleRequiredLive.ts"
 import { PaymentsHandlers } from "../http/PaymentsHandlers.ts"
-import { AdminPayoutsHandlers, PayoutsHandlers } from "../http/PayoutsHandlers.ts"
 import { ReviewHandlers } from "../http/ReviewHandlers.ts"
 import { RewardsHandlers } from "../http/RewardsHandlers.ts"
 import { DocumentationRoutes, SystemHandlers } from "../http/SystemHandlers.ts"
@@ -41,9 +40,7 @@ import { Credentials } from "../services/IdentityCredentials.ts"
 import { Sessions } from "../services/IdentitySessions.ts"
 import { LedgerAdmin } from "../services/LedgerAdmin.ts"
 import { Payments } from "../services/Payments.ts"
-import { Payouts } from "../services/Payouts.ts"
 import { Readiness } from "../services/Readiness.ts"
-import { Refunds } from "../services/Refunds.ts"
 import { Reviews } from "../services/Reviews.ts"
 import { Videos } from "../services/Videos.ts"
 import { Wallets } from "../services/Wallets.ts"
@@ -111,8 +108,6 @@ const Handlers = Layer.mergeAll(
       Readiness,
       LedgerAdmin,
       Payments,
-      Payouts,
-      Refunds,
       Gateways,
       Campaigns,
       Videos,
@@ -122,8 +117,6 @@ const Handlers = Layer.mergeAll(
       IdentityHandlers,
       AccountHandlers,
       PaymentsHandlers,
-      PayoutsHandlers,
-      AdminPayoutsHandlers,
       WebhooksHandlers,
       RewardsHandlers,
       VideoHandlers,

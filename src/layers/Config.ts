@@ -8,16 +8,9 @@ import { Currency, defaultCurrencies } from "../domain/Money.ts"
 export const port = (name: "PORT" | "VIDEO_PORT" | "SANDBOX_PORT", fallback: number) =>
   Config.Port(name).pipe(Config.withDefault(fallback))
 
-const MinorUnits = Schema.BigIntFromString.check(Schema.isBetweenBigInt({ minimum: 0n, maximum: 1_000_000_000_000n }))
-
 export const host = Config.NonEmptyString("HOST").pipe(Config.withDefault("0.0.0.0"))
 export const home = Config.NonEmptyString("MIDNIGHT_HOME").pipe(Config.withDefault(".midnight"))
 export const currencies = Config.Array(Currency, "CURRENCIES").pipe(Config.withDefault(defaultCurrencies))
-/** Minor units above which a person approves a payout, and what one member is paid within 24 hours in one currency. */
-export const payoutLimits = Config.all({
-  payoutApprovalAbove: Config.schema(MinorUnits, "PAYOUT_APPROVAL_ABOVE").pipe(Config.withDefault(10_000_000n)),
-  payoutDailyLimit: Config.schema(MinorUnits, "PAYOUT_DAILY_LIMIT").pipe(Config.withDefault(100_000_000n))
-})
 export const corsOrigins = Config.Array(Schema.NonEmptyString, "CORS_ORIGINS").pipe(Config.withDefault([]))
 export const returnUrlOrigins = Config.Array(Schema.NonEmptyString, "RETURN_URL_ORIGINS").pipe(Config.withDefault([]))
 

@@ -66,8 +66,7 @@ const away = (detail: string) => new ProviderUnavailable({ provider, retry_after
 const answerOf = <S extends Schema.Codec<unknown, unknown>>(schema: S) =>
   Effect.fnUntraced(
     function*(response: HttpClientResponse.HttpClientResponse): Effect.fn.Return<S["Type"], ProviderError> {
-      // 409: another request with the same key is being worked on.
-      if (response.status >= 500 || response.status === 429 || response.status === 409) {
+      if (response.status >= 500 || response.status === 429) {
         return yield* away(`The sandbox answered with status ${response.status}.`)
       }
       if (response.status >= 400) {

@@ -1,6 +1,6 @@
 import { Context, Duration, Effect, Layer, type Option, Schedule, Schema } from "effect"
 import { PersistedQueue } from "effect/persistence"
-import { PaymentId, PayoutId, RefundId, SubmissionId, UserId, VideoId } from "../domain/Ids.ts"
+import { PaymentId, SubmissionId, UserId, VideoId } from "../domain/Ids.ts"
 import { CurrentRequestId } from "../domain/Request.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -22,12 +22,8 @@ export const currentOrigin = Effect.gen(function*() {
   return { requestId: yield* CurrentRequestId, traceparent: yield* TraceContext.current }
 })
 
-/** Ask the provider, and book what it says of a payment, refund or payout. The command's id is `<its id>:<cause>`. */
-export const PaymentCommand = Schema.Union([
-  Schema.Struct({ ...origin, paymentId: PaymentId }),
-  Schema.Struct({ ...origin, refundId: RefundId }),
-  Schema.Struct({ ...origin, payoutId: PayoutId })
-])
+/** Ask the provider, or believe its event, and credit the payment. The command's id is `<paymentId>:<cause>`. */
+export const PaymentCommand = Schema.Struct({ ...origin, paymentId: PaymentId })
 export const VerifyCommand = Schema.Struct({ ...origin, submissionId: SubmissionId, videoId: VideoId })
 /** A submission to a campaign has its verdict. It says no more: the money side asks for the verdict itself. */
 export const SettleCommand = Schema.Struct({ ...origin, submissionId: SubmissionId })

@@ -1,5 +1,7 @@
-import { Context, Effect, Layer, Option, Schema } from "effect"
-import { PaymentId, PayoutId, RefundId } from "../domain/Ids.ts"
+import { Context, type Duration, Effect, Layer, Option, type Schema } from "effect"
+import type { PersistedQueue } from "effect/persistence"
+import { SqlError } from "effect/sql"
+import { PaymentId } from "../domain/Ids.ts"
 import { type Currency, UnsupportedCurrency } from "../domain/Money.ts"
 import { MoneyRequest } from "../domain/MoneyRequest.ts"
 import { cursorOf, cut } from "../domain/Page.ts"
@@ -15,9 +17,9 @@ import {
 } from "../domain/Payments.ts"
 import { CurrentUser } from "../domain/Principal.ts"
 import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
+import { currentOrigin, PaymentCommands } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
-import { type EventFacts, type Gateway, Gateways, type VerifiedEvent } from "./Gateway.ts"
-import { type About, PaymentOffers } from "./PaymentOffers.ts"
+import { type Gateway, Gateways, type VerifiedEvent } from "./Gateway.ts"
 import { type Intent, PaymentStore } from "./PaymentStore.ts"
 import { createdCause, Settlement } from "./Settlement.ts"
 
@@ -25,16 +27,15 @@ import { createdCause, Settlement } from "./Settlement.ts"
 export class PaymentSettings extends Context.Service<PaymentSettings, {
   readonly currencies: ReadonlyArray<Currency>
   readonly returnUrlOrigins: ReadonlyArray<string>
-  /** Minor units above which a person approves a payout. */
-  readonly payoutApprovalAbove: bigint
-  /** Minor units that one member's payouts in one currency may add up to within 24 hours. */
-  readonly payoutDailyLimit: bigint
 }>()("midnight/services/payments/PaymentSettings") {}
 
 type RefusedInput = UnsupportedCurrency | AmountNotAccepted | ReturnUrlNotAllowed | ProviderNotConfigured
 
 // Ids are ordered by time, so a page can begin after one, whatever has been added since.
 const position = cursorOf(PaymentId)
+
+// Longer than a charge request can take, so that it is done by then unless its process died.
+const createdDelay = "30 seconds"
 
 export class Payments extends Context.Service<Payments, {
   /** Records the intent, then asks the provider. Repeating, also after a crash, finds both. */
@@ -60,13 +61,18 @@ export class Payments extends Context.Service<Payments, {
     Effect.gen(function*() {
       const store = yield* PaymentStore
       const gateways = yield* Gateways
-      const offers = yield* PaymentOffers
+      const commands = yield* PaymentCommands
       const settings = yield* PaymentSettings
       const settlement = yield* Settlement
 
+      const offer = Effect.fnUntraced(function*(paymentId: PaymentId, cause: string, delay: Duration.Input) {
+        const command = { ...(yield* currentOrigin), paymentId }
+        yield* commands.offer(command, { id: `${paymentId}:${cause}`, delay }).pipe(Effect.catch(unoffered))
+      })
+
       const record = Effect.fnUntraced(function*(intent: Intent) {
         const { isNew, payment } = yield* store.insert(intent)
-        if (isNew) yield* offers.later({ paymentId: intent.id }, `${intent.id}:${createdCause}`)
+        if (isNew) yield* offer(intent.id, createdCause, createdDelay)
         return payment
       })
 
@@ -108,9 +114,10 @@ export class Payments extends Context.Service<Payments, {
       )
 
       const receive = Effect.fn("Payments.receive")(function*(event: VerifiedEvent) {
+        const { eventId, paymentId } = event.facts
         const keep = Effect.gen(function*() {
           if (!(yield* store.receive(event))) return "duplicate" as const
-          for (const { about, id } of concerned(event.facts)) yield* offers.now(about, `${id}:${event.facts.eventId}`)
+          if (Option.isSome(paymentId)) yield* offer(paymentId.value, eventId, "0 seconds")
           return "new" as const
         })
         return yield* withDatabase(store.transaction(keep))
@@ -121,22 +128,13 @@ export class Payments extends Context.Service<Payments, {
   )
 }
 
-/** What an event is a reason to look into. A refund or payout that is not ours has no id of ours. */
-const concerned = (facts: EventFacts): ReadonlyArray<{ readonly about: About; readonly id: string }> => {
-  if (facts.about === "refund" || facts.about === "payout") {
-    return Option.match(facts.operationId, {
-      onNone: () => [],
-      onSome: (id) =>
-        facts.about === "refund"
-          ? Option.toArray(Option.map(decodeRefundId(id), (refundId) => ({ about: { refundId }, id })))
-          : Option.toArray(Option.map(decodePayoutId(id), (payoutId) => ({ about: { payoutId }, id })))
-    })
-  }
-  return Option.toArray(Option.map(facts.paymentId, (paymentId) => ({ about: { paymentId }, id: paymentId })))
-}
-
-const decodeRefundId = Schema.decodeUnknownOption(RefundId)
-const decodePayoutId = Schema.decodeUnknownOption(PayoutId)
+/** The queue wraps what the database said; the transaction that the offer is part of has to hear it. */
+const unoffered = (
+  error: PersistedQueue.PersistedQueueError | Schema.SchemaError
+): Effect.Effect<never, SqlError.SqlError> =>
+  error._tag === "PersistedQueueError" && SqlError.isSqlError(error.cause)
+    ? Effect.fail(error.cause)
+    : Effect.die(error)
 
 /** What can be refused before anything is written, and the provider the charge goes to. */
 const accept = Effect.fnUntraced(function*(

@@ -1,8 +1,8 @@
 import { Context, Effect, Layer, Option } from "effect"
-import type { PaymentId } from "../domain/Ids.ts"
 import { type ChargeReport, creditKey, decide, type Payment, ProviderUnavailable } from "../domain/Payments.ts"
 import type { Unavailable } from "../domain/Problem.ts"
 import { between, clearingOf, walletOf } from "../domain/Wallet.ts"
+import type { PaymentCommand } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
 import { type Gateway, Gateways, type ProviderNonsense, type ProviderRefused } from "./Gateway.ts"
 import { Ledger } from "./Ledger.ts"
@@ -34,8 +34,8 @@ export class Settlement extends Context.Service<Settlement, {
   open(payment: Payment): Effect.Effect<Payment, NotNow>
   /** Asks the provider, and credits, moves or flags the payment accordingly. */
   reconcile(payment: Payment): Effect.Effect<Payment, NotNow>
-  /** Works one command of the queue that is about a payment. */
-  work(paymentId: PaymentId, commandId: string): Effect.Effect<void, NotNow>
+  /** Works one command of the queue. */
+  work(command: typeof PaymentCommand.Type, commandId: string): Effect.Effect<void, NotNow>
 }>()("midnight/services/payments/Settlement") {
   static readonly layer = Layer.effect(
     Settlement,
@@ -101,8 +101,8 @@ export class Settlement extends Context.Service<Settlement, {
       })
 
       const work = Effect.fn("Settlement.work")(
-        function*(paymentId: PaymentId, commandId: string) {
-          const payment = yield* withDatabase(store.find(paymentId))
+        function*(command: typeof PaymentCommand.Type, commandId: string) {
+          const payment = yield* withDatabase(store.find(command.paymentId))
           if (Option.isNone(payment)) {
             yield* Effect.logWarning("An event names a payment that is not ours", { command_id: commandId })
           } else if (commandId.endsWith(`:${createdCause}`)) yield* open(payment.value)

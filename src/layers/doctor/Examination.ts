@@ -21,8 +21,6 @@ import { IdentityTokenStore } from "../../services/IdentityTokenStore.ts"
 import { LedgerHistoryStore } from "../../services/LedgerHistoryStore.ts"
 import { LedgerStore } from "../../services/LedgerStore.ts"
 import { PaymentStore } from "../../services/PaymentStore.ts"
-import { PayoutStore } from "../../services/PayoutStore.ts"
-import { RefundStore } from "../../services/RefundStore.ts"
 import { ReviewStore } from "../../services/ReviewStore.ts"
 import { RewardStore } from "../../services/RewardStore.ts"
 import { UploadStore } from "../../services/UploadStore.ts"
@@ -32,7 +30,6 @@ import type { NamedQuery } from "./NamedQuery.ts"
 import { fingerprintQueries } from "./QueriesOfFingerprints.ts"
 import { identityQueries } from "./QueriesOfIdentity.ts"
 import { historyQueries, keyQueries, ledgerQueries, paymentQueries, rewardQueries } from "./QueriesOfMoney.ts"
-import { payoutQueries, refundQueries } from "./QueriesOfMoneyOut.ts"
 import { purged, queueQueries, queueUse, worked } from "./QueriesOfQueues.ts"
 import { reviewQueries } from "./QueriesOfReview.ts"
 import { videoQueries } from "./QueriesOfVideo.ts"
@@ -58,8 +55,6 @@ const storesOn = (client: Layer.Layer<SqlClient.SqlClient>) =>
     LedgerStore.layer,
     LedgerHistoryStore.layer,
     PaymentStore.layer,
-    RefundStore.layer,
-    PayoutStore.layer,
     RewardStore.layer,
     VideoStore.layer.pipe(Layer.provide(Commands.verificationCommands())),
     UploadStore.layer,
@@ -96,10 +91,7 @@ const queuesOn = (client: Layer.Layer<SqlClient.SqlClient>): ReadonlyArray<Named
       Effect.scoped
     )
   return [
-    queueUse(
-      "PaymentCommands",
-      opened(Commands.PaymentCommands, Commands.paymentCommands(), worked<typeof Commands.PaymentCommand.Type>(payment))
-    ),
+    queueUse("PaymentCommands", opened(Commands.PaymentCommands, Commands.paymentCommands(), worked(payment))),
     queueUse(
       "VerificationCommands",
       opened(Commands.VerificationCommands, Commands.verificationCommands(), worked(verify))
@@ -130,8 +122,6 @@ const queriesOf = Effect.fnUntraced(function*(recorder: Recorder) {
     ...ledgerQueries(Context.get(stores, LedgerStore), real),
     ...historyQueries(Context.get(stores, LedgerHistoryStore), real, now),
     ...(yield* paymentQueries(Context.get(stores, PaymentStore), real)),
-    ...refundQueries(Context.get(stores, RefundStore), Context.get(stores, PaymentStore), real),
-    ...payoutQueries(Context.get(stores, PayoutStore), real),
     ...rewardQueries(Context.get(stores, RewardStore), real, now),
     ...videoQueries(
       Context.get(stores, VideoStore),

@@ -39,33 +39,6 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     ),
     payments_transfer_id_key: keeps("unique btree (transfer_id)", "a transfer credits one payment")
   },
-  "payments.refunds": {
-    refunds_pkey: serves(
-      "unique btree (id)",
-      "RefundStore.insert RefundStore.find RefundStore.named RefundStore.settle RefundStore.fail RefundStore.flag RefundStore.claim RefundStore.free"
-    ),
-    refunds_of_payment: keeps("btree (payment_id, id)", "the refunds of a payment, and its foreign key"),
-    refunds_pending: serves(
-      "btree (updated_at) WHERE ((status = 'pending'::text) AND (flag IS NULL))",
-      "RefundStore.stuck"
-    ),
-    refunds_transfer_id_key: keeps("unique btree (transfer_id)", "a transfer settles one refund"),
-    refunds_return_transfer_id_key: keeps("unique btree (return_transfer_id)", "a transfer takes one refund back")
-  },
-  "payments.payouts": {
-    payouts_pkey: serves(
-      "unique btree (id)",
-      "PayoutStore.insert PayoutStore.find PayoutStore.destination PayoutStore.hold PayoutStore.decide PayoutStore.recipient PayoutStore.named PayoutStore.settle PayoutStore.fail PayoutStore.flag PayoutStore.claim PayoutStore.free"
-    ),
-    payouts_of_user: serves("btree (user_id, id DESC)", "PayoutStore.list PayoutStore.askedToday"),
-    payouts_waiting: serves("btree (id) WHERE (status = 'pending_approval'::text)", "PayoutStore.waiting"),
-    payouts_open: serves(
-      "btree (updated_at) WHERE (((status = 'processing'::text) OR ((status = 'pending_approval'::text) AND (NOT held))) AND (flag IS NULL))",
-      "PayoutStore.stuck"
-    ),
-    payouts_transfer_id_key: keeps("unique btree (transfer_id)", "a transfer settles one payout"),
-    payouts_return_transfer_id_key: keeps("unique btree (return_transfer_id)", "a transfer takes one payout back")
-  },
   "payments.webhook_inbox": {
     webhook_inbox_pkey: serves("unique btree (provider, event_id)", "PaymentStore.receive")
   },
