@@ -43,10 +43,14 @@ const config = Layer.unwrap(Effect.map(Fakes, ({ paystack, stripe }) =>
     PAYSTACK_SECRET_KEY: secrets.paystack,
     PAYSTACK_API_BASE: paystack.url,
     RETURN_URL_ORIGINS: "https://app.example.com",
+    ENCRYPTION_SECRET: "a secret for sealed values in tests of payments",
     CURRENCIES: "NGN,USD,EUR,KWD,XOF"
   })))
 
-const users = Layer.mock(Users, { emailOf: () => Effect.succeedSome("payer@example.com") })
+const users = Layer.mock(Users, {
+  emailOf: () => Effect.succeedSome("payer@example.com"),
+  exists: () => Effect.succeed(true)
+})
 const Bench = hooks.pipe(
   Layer.provideMerge(
     PaymentsLive.pipe(Layer.provideMerge(WalletLive), Layer.provide([Health.layer, users]), Layer.provide(config))
