@@ -87,7 +87,7 @@ const make = Effect.gen(function*() {
       })
     }
     const candidates = gateways.configured.flatMap((provider) => Option.toArray(gateways.find(provider)))
-      .filter(({ provider }) => provider !== "stripe" || destination.type === "bank")
+      .filter((gateway) => gateway.reaches(destination))
     if (candidates.length === 0) {
       return yield* new ProviderNotConfigured({
         allowed: gateways.configured,

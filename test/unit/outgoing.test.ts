@@ -93,7 +93,7 @@ describe("money on its way out", () => {
         assert.isTrue(Object.values(money).every((part) => part === 0 || part === 500))
       }
       if (Option.isSome(row.flag)) return
-      const [there] = Object.entries(money).filter(([, part]) => part === 500)
+      const there = Object.entries(money).find(([, part]) => part === 500)
       const expected = row.status === "processing" ? "held" : row.status === "done" ? "provider" : "wallet"
       assert.strictEqual(there?.[0], expected)
     }))
