@@ -1,57 +1,13 @@
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
-import { OutgoingId, PaymentId, UserId } from "../domain/Ids.ts"
-import { Amount, Currency } from "../domain/Money.ts"
-import { type Outgoing, OutgoingFlag, OutgoingStatus } from "../domain/Outgoing.ts"
-import { Provider } from "../domain/Payments.ts"
+import { OutgoingId, type PaymentId, type UserId } from "../domain/Ids.ts"
+import type { Outgoing, OutgoingFlag, OutgoingStatus } from "../domain/Outgoing.ts"
 import { decoded } from "./Database.ts"
+import { columns, type PayoutIntent, type RefundIntent, Row, type Written } from "./OutgoingRow.ts"
 
-const Row = Schema.Struct({
-  id: OutgoingId,
-  kind: Schema.Literals(["refund", "payout"]),
-  userId: UserId,
-  paymentId: Schema.OptionFromNullOr(PaymentId),
-  provider: Provider,
-  amount: Schema.toType(Amount),
-  currency: Currency,
-  status: OutgoingStatus,
-  needsApproval: Schema.Boolean,
-  reason: Schema.OptionFromNullOr(Schema.String),
-  destinationType: Schema.OptionFromNullOr(Schema.Literals(["bank", "mobile_money"])),
-  last4: Schema.OptionFromNullOr(Schema.String),
-  destination: Schema.OptionFromNullOr(Schema.Uint8Array),
-  recipient: Schema.OptionFromNullOr(Schema.String),
-  providerReference: Schema.OptionFromNullOr(Schema.String),
-  needsAction: Schema.Boolean,
-  failureReason: Schema.OptionFromNullOr(Schema.String),
-  flag: Schema.OptionFromNullOr(OutgoingFlag),
-  begunAt: Schema.OptionFromNullOr(Schema.DateTimeUtcFromDate),
-  doneAt: Schema.OptionFromNullOr(Schema.DateTimeUtcFromDate),
-  settled: Schema.Boolean,
-  createdAt: Schema.DateTimeUtcFromDate
-})
 const decodeRow = Schema.decodeUnknownEffect(Row)
-
-const columns = `id, kind, user_id AS "userId", payment_id AS "paymentId", provider, amount, currency, status,
-  needs_approval AS "needsApproval", reason, destination_type AS "destinationType", last4, destination, recipient,
-  provider_reference AS "providerReference", needs_action AS "needsAction", failure_reason AS "failureReason", flag,
-  begun_at AS "begunAt", done_at AS "doneAt", settled, created_at AS "createdAt"`
-
-type Asked = Pick<Outgoing, "id" | "userId" | "provider" | "amount" | "currency">
-export type RefundIntent = Asked & { readonly paymentId: PaymentId; readonly reason: Option.Option<string> }
-export type PayoutIntent = Asked & {
-  readonly needsApproval: boolean
-  readonly destinationType: "bank" | "mobile_money"
-  readonly last4: string
-  readonly destination: Uint8Array
-}
-
-/** The row as it stands then, and whether this call is what made it so. */
-export interface Written {
-  readonly row: Outgoing
-  readonly changed: boolean
-}
+const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
 
 /**
  * The only SQL on refunds and payouts. Each write goes one step forward or does nothing, so that of several at once one
@@ -116,8 +72,7 @@ const make = Effect.gen(function*() {
     Result: Row,
     execute: (id) => sql`SELECT ${all} FROM ${table} WHERE id = ${id}`
   })
-  const find = Effect.fn("OutgoingStore.find")((id: OutgoingId) => decoded(findRow(id)))
-
+  const find = (id: OutgoingId) => decoded(findRow(id))
   const written = Effect.fnUntraced(function*(id: OutgoingId, rows: ReadonlyArray<unknown>) {
     const [first] = rows
     if (first !== undefined) return { row: yield* decoded(decodeRow(first)), changed: true }
@@ -128,8 +83,7 @@ const make = Effect.gen(function*() {
   const change = (id: OutgoingId, rows: Effect.Effect<ReadonlyArray<unknown>, SqlError>) =>
     Effect.flatMap(rows, (found) => written(id, found))
 
-  const listRows = (rows: Effect.Effect<ReadonlyArray<unknown>, SqlError>) =>
-    Effect.flatMap(rows, (found) => decoded(Schema.decodeUnknownEffect(Schema.Array(Row))(found)))
+  const listRows = Effect.flatMap((found: ReadonlyArray<unknown>) => decoded(decodeRows(found)))
   const older = (before: Option.Option<OutgoingId>) =>
     Option.isNone(before) ? sql.literal("") : sql`AND id < ${before.value}`
 

@@ -164,7 +164,8 @@ export class PaymentStore extends Context.Service<PaymentStore, {
         execute: ({ limit, seconds }) =>
           sql`SELECT ${columns} FROM payments.payments
                WHERE status IN ('requires_action', 'processing') AND flag IS NULL
-                 AND asked_at < now() - make_interval(secs => ${seconds}) ORDER BY asked_at LIMIT ${limit}`
+                 AND asked_at < now() - make_interval(secs => ${seconds}) - least(asked_at - created_at, interval '6 hours')
+               ORDER BY asked_at LIMIT ${limit}`
       })
 
       const listRows = SqlSchema.findAll({

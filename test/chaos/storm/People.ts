@@ -90,7 +90,7 @@ export const wish = Effect.fnUntraced(function*(
     yield* checkout(charged.value.nextAction.url, choices.pick(["succeed", "succeed", "succeed", "fail", "abandon"]))
     paid.push(charged.value.id)
   } else if (kind <= 9) {
-    const accountNumber = choices.chance(0.2) && currency === "USD"
+    const accountNumber = choices.chance(0.2) && currency === "EUR"
       ? "000111111116"
       : `00012345${choices.between(1000, 9999)}`
     const destination = { ...destinations[currency], accountNumber }
