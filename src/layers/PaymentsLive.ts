@@ -53,7 +53,11 @@ const work = Effect.gen(function*() {
 const asking = Effect.flatMap(Reconciliation, ({ askAboutStuck }) => every("15 seconds", Effect.ignore(askAboutStuck)))
 
 /** Compares the providers' lists of two days with what is recorded here. */
-const reconciling = Effect.flatMap(Reconciliation, ({ run }) => every("15 minutes", Effect.ignore(run(48))))
+const reconciling = Effect.flatMap(
+  Reconciliation,
+  // Not while a process starts: then requests come first.
+  ({ run }) => Effect.delay(every("15 minutes", Effect.ignore(run(48))), "1 minute")
+)
 
 const sealed = Layer.unwrap(Effect.map(Settings.encryptionSecrets, Sealed.layer))
 

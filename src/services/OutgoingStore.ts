@@ -24,10 +24,8 @@ export class OutgoingStore extends Context.Service<OutgoingStore, {
   refundsOf(paymentId: PaymentId): Effect.Effect<ReadonlyArray<Outgoing>, SqlError>
   /** The hold is there: on to a person, or to the provider. */
   admit(id: OutgoingId): Effect.Effect<Written, SqlError>
-  /** The wallet did not cover it. */
   refuse(row: Outgoing): Effect.Effect<Written, SqlError>
   approve(id: OutgoingId, by: UserId, reason: string): Effect.Effect<Written, SqlError>
-  /** Ends one that the provider does not know of. */
   reject(id: OutgoingId, by: UserId, reason: string): Effect.Effect<Written, SqlError>
   cancel(id: OutgoingId): Effect.Effect<Written, SqlError>
   /** Ends a payout that was let through and that the provider was never asked for. */
@@ -50,7 +48,6 @@ export class OutgoingStore extends Context.Service<OutgoingStore, {
     readonly before: Option.Option<OutgoingId>
     readonly limit: number
   }): Effect.Effect<ReadonlyArray<Outgoing>, SqlError>
-  /** Payouts of everybody in one status. */
   inStatus(page: {
     readonly status: OutgoingStatus
     readonly before: Option.Option<OutgoingId>
@@ -102,6 +99,8 @@ const make = Effect.gen(function*() {
 
   const insertRefund = Effect.fn("OutgoingStore.insertRefund")(function*(intent: RefundIntent) {
     const { amount, currency, id, paymentId, provider, reason, userId } = intent
+    // Repetitions of one request follow one another.
+    yield* sql`SELECT id FROM payments.payments WHERE id = ${paymentId} FOR UPDATE`
     const known = yield* find(id)
     if (Option.isSome(known)) return known
     const left = yield* sql`

@@ -60,36 +60,42 @@ const make = Effect.gen(function*() {
   const gateways = yield* Gateways
   const ask = yield* asking
 
-  const step = (row: Outgoing): Record<LedgerStep, Effect.Effect<unknown, Unavailable>> => {
+  /** Each answers whether the ledger could do it. */
+  const step = (row: Outgoing): Record<LedgerStep, Effect.Effect<boolean, Unavailable>> => {
     const { amount, currency, kind } = row
     const [key, wallet, provider] = [outgoingKey(row), walletOf(row.userId), clearingOf(row.provider)]
     const reference = { [`${kind}_id`]: row.id, provider: row.provider }
-    const broken = (flag: "hold_lost" | "balance_limit") => () =>
+    const posting = { kind, amount, currency, reference, memo: Option.none() }
+    const broken = (flag: "hold_lost" | "balance_limit") =>
       Effect.andThen(
         Effect.logError("The ledger cannot follow a refund or payout", { id: row.id, flag }),
-        Effect.asVoid(withDatabase(store.flag(row.id, flag)))
+        Effect.as(withDatabase(store.flag(row.id, flag)), false)
       )
-    const posting = { kind, amount, currency, reference, memo: Option.none() }
     return {
-      capture: ledger.capture({ ...posting, key, hold: key, to: provider }).pipe(Effect.catchTags({
-        // Only a person with the owner's rights could have ended the hold.
-        HoldClosed: broken("hold_lost"),
-        HoldExceeded: Effect.die,
-        BalanceLimit: broken("balance_limit"),
-        InsufficientFunds: Effect.die,
-        PostingConflict: Effect.die
-      })),
-      give_back: ledger.post(between({ ...posting, key: givenBackKey(row), from: provider, to: wallet })).pipe(
+      capture: ledger.capture({ ...posting, key, hold: key, to: provider }).pipe(
+        Effect.as(true),
         Effect.catchTags({
-          BalanceLimit: broken("balance_limit"),
+          // Nobody but an owner of the ledger could have ended the hold.
+          HoldClosed: () => broken("hold_lost"),
+          BalanceLimit: () => broken("balance_limit"),
+          HoldExceeded: Effect.die,
+          InsufficientFunds: Effect.die,
+          PostingConflict: Effect.die
+        })
+      ),
+      give_back: ledger.post(between({ ...posting, key: givenBackKey(row), from: provider, to: wallet })).pipe(
+        Effect.as(true),
+        Effect.catchTags({
+          BalanceLimit: () => broken("balance_limit"),
           InsufficientFunds: Effect.die,
           PostingConflict: Effect.die
         })
       ),
       release: ledger.void(key).pipe(
+        Effect.as(true),
         Effect.catchTag(
           "HoldClosed",
-          ({ hold_status }) => hold_status === "unknown" ? Effect.void : broken("hold_lost")()
+          ({ hold_status }) => hold_status === "unknown" ? Effect.succeed(true) : broken("hold_lost")
         )
       )
     }
@@ -98,7 +104,7 @@ const make = Effect.gen(function*() {
   const settle = Effect.fn("Outgoings.settle")(function*(row: Outgoing) {
     const steps = stepsOf(row)
     if (row.settled || steps.length === 0) return row
-    for (const name of steps) yield* step(row)[name]
+    for (const name of steps) if (!(yield* step(row)[name])) return row
     return (yield* withDatabase(store.settle(row))).row
   })
 
