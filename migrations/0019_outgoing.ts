@@ -52,8 +52,7 @@ export const outgoing = statements([
   `CREATE INDEX outgoing_of_user ON payments.outgoing (user_id, id DESC)
      WHERE kind = 'payout' AND status NOT IN ('reserving', 'refused')`,
   `CREATE INDEX outgoing_in_status ON payments.outgoing (status, id DESC) WHERE kind = 'payout'`,
-  `CREATE INDEX outgoing_lately ON payments.outgoing (user_id, currency, created_at) INCLUDE (amount)
-     WHERE kind = 'payout' AND status NOT IN ('refused', 'canceled', 'failed')`,
+  `CREATE INDEX outgoing_lately ON payments.outgoing (user_id, created_at) WHERE kind = 'payout'`,
   `CREATE INDEX outgoing_of_payment ON payments.outgoing (payment_id) WHERE kind = 'refund'`,
   // What somebody still has to ask about, or the ledger to do.
   `CREATE INDEX outgoing_unfinished ON payments.outgoing (updated_at)

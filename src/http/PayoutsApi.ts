@@ -4,12 +4,12 @@ import { UnsupportedCurrency } from "../domain/Money.ts"
 import { pageOf, pageQuery } from "../domain/Page.ts"
 import { AmountNotAccepted, ProviderNotConfigured } from "../domain/Payments.ts"
 import { IllegalPayoutTransition, PayoutLimit, PayoutRequest, PayoutView } from "../domain/Payouts.ts"
-import { InvalidRequest, NotFound, Unavailable } from "../domain/Problem.ts"
+import { InvalidRequest, NotFound, TooManyRequests, Unavailable } from "../domain/Problem.ts"
 import { InsufficientFunds } from "../domain/Wallet.ts"
 import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
 import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
-import { RateLimit, RatePolicies } from "./middleware/RateLimit.ts"
+import { RateLimit } from "./middleware/RateLimit.ts"
 import { AccessPolicy } from "./middleware/RoleRequired.ts"
 
 const params = { id: PayoutId }
@@ -17,11 +17,18 @@ const params = { id: PayoutId }
 const create = HttpApiEndpoint.post("create", "/api/payment/payouts", {
   payload: PayoutRequest,
   success: PayoutView.pipe(HttpApiSchema.status(201)),
-  error: [UnsupportedCurrency, AmountNotAccepted, ProviderNotConfigured, PayoutLimit, InsufficientFunds, Unavailable]
+  error: [
+    UnsupportedCurrency,
+    AmountNotAccepted,
+    ProviderNotConfigured,
+    PayoutLimit,
+    InsufficientFunds,
+    TooManyRequests,
+    Unavailable
+  ]
 })
   .annotate(KeptBy, "payments")
   .annotate(AdmissionClass, "payments")
-  .annotate(RatePolicies, [{ name: "payouts", limit: 30, windowSeconds: 60, by: "user" }])
   .middleware(Idempotency)
 
 const list = HttpApiEndpoint.get("list", "/api/payment/payouts", {

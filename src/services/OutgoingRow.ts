@@ -48,3 +48,6 @@ export interface Written {
   readonly row: Outgoing
   readonly changed: boolean
 }
+
+/** `left`: what may still be paid out today. */
+export type PayoutInserted = Outgoing | { readonly left: bigint } | "too_many"

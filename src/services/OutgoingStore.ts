@@ -4,9 +4,11 @@ import type { SqlError } from "effect/sql/SqlError"
 import { OutgoingId, type PaymentId, type UserId } from "../domain/Ids.ts"
 import type { Outgoing, OutgoingFlag, OutgoingStatus } from "../domain/Outgoing.ts"
 import { decoded } from "./Database.ts"
-import { columns, type PayoutIntent, type RefundIntent, Row, type Written } from "./OutgoingRow.ts"
+import { columns, type PayoutInserted, type PayoutIntent, type RefundIntent, Row, type Written } from "./OutgoingRow.ts"
 
 const decodeRow = Schema.decodeUnknownEffect(Row)
+// Counted here and not at the door: a repetition of a key is not another payout, and all processes count together.
+const mostPerMinute = 30
 const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
 
 /**
@@ -18,11 +20,10 @@ export class OutgoingStore extends Context.Service<OutgoingStore, {
   transaction<A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R>
   /** Counts the amount on the payment and records the refund. None: the payment has less left than that. */
   insertRefund(intent: RefundIntent): Effect.Effect<Option.Option<Outgoing>, SqlError>
-  /** Records a payout, unless its owner's payouts of 24 hours in that currency would exceed `most`; then what is left of it. */
-  insertPayout(intent: PayoutIntent, most: bigint): Effect.Effect<Outgoing | { readonly left: bigint }, SqlError>
+  /** Records a payout, unless its owner's payouts of 24 hours in that currency would exceed `most`, or 30 came in a minute. */
+  insertPayout(intent: PayoutIntent, most: bigint): Effect.Effect<PayoutInserted, SqlError>
   find(id: OutgoingId): Effect.Effect<Option.Option<Outgoing>, SqlError>
   refundsOf(paymentId: PaymentId): Effect.Effect<ReadonlyArray<Outgoing>, SqlError>
-  /** The hold is there: on to a person, or to the provider. */
   admit(id: OutgoingId): Effect.Effect<Written, SqlError>
   refuse(row: Outgoing): Effect.Effect<Written, SqlError>
   approve(id: OutgoingId, by: UserId, reason: string): Effect.Effect<Written, SqlError>
@@ -35,14 +36,12 @@ export class OutgoingStore extends Context.Service<OutgoingStore, {
   giveBack(id: OutgoingId): Effect.Effect<void, SqlError>
   recipient(id: OutgoingId, recipient: string): Effect.Effect<Written, SqlError>
   answer(id: OutgoingId, reference: string): Effect.Effect<Written, SqlError>
-  /** Nothing new: asked about again later. */
   asked(id: OutgoingId, needsAction: boolean): Effect.Effect<Written, SqlError>
   complete(row: Outgoing): Effect.Effect<Written, SqlError>
   fail(row: Outgoing, reason: string): Effect.Effect<Written, SqlError>
   flag(id: OutgoingId, flag: OutgoingFlag): Effect.Effect<Written, SqlError>
   /** The ledger has done what this status asks for. */
   settle(row: Outgoing): Effect.Effect<Written, SqlError>
-  /** Payouts of one user, newest first, older than `before`. */
   payouts(page: {
     readonly userId: UserId
     readonly before: Option.Option<OutgoingId>
@@ -84,7 +83,6 @@ const make = Effect.gen(function*() {
   const older = (before: Option.Option<OutgoingId>) =>
     Option.isNone(before) ? sql.literal("") : sql`AND id < ${before.value}`
 
-  /** What a refund's end or success means for its payment; a payout has none. */
   const count = ({ paymentId }: Outgoing, reserved: bigint, refunded: bigint) =>
     Option.isNone(paymentId)
       ? Effect.void
@@ -119,10 +117,12 @@ const make = Effect.gen(function*() {
     yield* sql`SELECT pg_advisory_xact_lock(hashtextextended(${userId}, 1900))`
     const known = yield* find(id)
     if (Option.isSome(known)) return known.value
-    const [lately] = yield* sql<{ readonly sum: string }>`
-      SELECT coalesce(sum(amount), 0)::text AS sum FROM ${table}
-       WHERE user_id = ${userId} AND currency = ${currency} AND kind = 'payout'
-         AND status NOT IN ('refused', 'canceled', 'failed') AND created_at > now() - interval '24 hours'`
+    const [lately] = yield* sql<{ readonly sum: string; readonly minute: number }>`
+      SELECT count(*) FILTER (WHERE created_at > now() - interval '1 minute')::int AS minute,
+             coalesce(sum(amount) FILTER (WHERE currency = ${currency}
+               AND status NOT IN ('refused', 'canceled', 'failed')), 0)::text AS sum
+        FROM ${table} WHERE user_id = ${userId} AND kind = 'payout' AND created_at > now() - interval '24 hours'`
+    if ((lately?.minute ?? 0) >= mostPerMinute) return "too_many"
     const left = most - BigInt(lately?.sum ?? 0)
     if (amount > left) return { left: left < 0n ? 0n : left }
     const rows = yield* sql`

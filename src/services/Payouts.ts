@@ -19,7 +19,7 @@ import {
   storedStatus
 } from "../domain/Payouts.ts"
 import { CurrentUser } from "../domain/Principal.ts"
-import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
+import { type InvalidRequest, NotFound, TooManyRequests, type Unavailable } from "../domain/Problem.ts"
 import { InsufficientFunds, walletOf } from "../domain/Wallet.ts"
 import { createdCause, currentOrigin, offeredWith, PaymentCommands } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
@@ -49,7 +49,13 @@ interface PageOf<A> {
   readonly items: ReadonlyArray<A>
   readonly nextCursor: string | null
 }
-type Refusal = UnsupportedCurrency | AmountNotAccepted | ProviderNotConfigured | PayoutLimit | InsufficientFunds
+type Refusal =
+  | TooManyRequests
+  | UnsupportedCurrency
+  | AmountNotAccepted
+  | ProviderNotConfigured
+  | PayoutLimit
+  | InsufficientFunds
 type ActError = NotFound | IllegalPayoutTransition | Unavailable
 
 const position = cursorOf(OutgoingId)
@@ -116,9 +122,12 @@ const make = Effect.gen(function*() {
     const recorded = yield* withDatabase(store.transaction(Effect.gen(function*() {
       const row = yield* store.insertPayout(intent, dailyLimit)
       const command = { ...(yield* currentOrigin), outgoingId: id }
-      if (!("left" in row)) yield* offeredWith(commands.offer(command, createdCause(id)))
+      if (row !== "too_many" && !("left" in row)) yield* offeredWith(commands.offer(command, createdCause(id)))
       return row
     })))
+    if (recorded === "too_many") {
+      return yield* new TooManyRequests({ retry_after: 60, detail: "The limit is 30 payouts in a minute." })
+    }
     if (!("left" in recorded)) return recorded
     const { left } = recorded
     return yield* new PayoutLimit({ available: left, currency, detail: `${left} minor units are left for today.` })

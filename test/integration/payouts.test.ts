@@ -133,6 +133,19 @@ layer(PaymentsBench, { timeout: "60 seconds", excludeTestServices: true })("a pa
       )
     }))
 
+  it.effect("is one of thirty in a minute at most, counted over all its owner's, and repetitions are not counted", () =>
+    Effect.gen(function*() {
+      const user = yield* newId(UserId)
+      yield* paid(user, 5_000)
+      const key = yield* newId(OperationId)
+      for (let n = 0; n < 40; n++) yield* payout(user, 1, waits, key)
+      const tags = yield* Effect.forEach(
+        Array.from({ length: 31 }),
+        () => payout(user, 1, waits).pipe(Effect.match({ onSuccess: () => "made", onFailure: ({ _tag }) => _tag }))
+      )
+      assert.deepStrictEqual(tags.filter((tag) => tag !== "made"), ["TooManyRequests", "TooManyRequests"])
+    }))
+
   it.effect("that is canceled while it is sent ends one way only", () =>
     Effect.gen(function*() {
       const user = yield* newId(UserId)

@@ -13,10 +13,7 @@ export const paymentIndexes: Readonly<Record<string, Readonly<Record<string, Exp
   },
   "payments.outgoing": {
     outgoing_in_status: serves("btree (status, id DESC) WHERE (kind = 'payout'::text)", "OutgoingStore.inStatus"),
-    outgoing_lately: serves(
-      "btree (user_id, currency, created_at) INCLUDE (amount) WHERE ((kind = 'payout'::text) AND (status <> ALL (ARRAY['refused'::text, 'canceled'::text, 'failed'::text])))",
-      "OutgoingStore.insertPayout"
-    ),
+    outgoing_lately: serves("btree (user_id, created_at) WHERE (kind = 'payout'::text)", "OutgoingStore.insertPayout"),
     outgoing_of_payment: serves("btree (payment_id) WHERE (kind = 'refund'::text)", "OutgoingStore.refundsOf"),
     outgoing_of_user: serves(
       "btree (user_id, id DESC) WHERE ((kind = 'payout'::text) AND (status <> ALL (ARRAY['reserving'::text, 'refused'::text])))",
