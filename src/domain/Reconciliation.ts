@@ -35,6 +35,8 @@ export const ReconciliationRequest = Schema.Struct({
 
 /** An event as it came in. Its body stays in the database: it is the payer's. */
 export const InboxEvent = Schema.Struct({
+  /** The provider and its id of the event. */
+  id: Schema.String,
   provider: Provider,
   eventId: Schema.String,
   type: Schema.String,

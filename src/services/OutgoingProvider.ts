@@ -77,10 +77,20 @@ export const asking = Effect.gen(function*() {
     const looked: Effect.Effect<Report | undefined, ProviderError> = isOld && Option.isSome(before)
       ? inList(gateway, row, DateTime.subtract(before.value, { hours: 1 }))
       : Effect.undefined
-    return yield* looked.pipe(
+    const made = looked.pipe(
       Effect.flatMap((found): Effect.Effect<Report, ProviderError | Unavailable> =>
         found === undefined ? make(gateway, row) : Effect.succeed(found)
       ),
+      // Refused after it was asked for before: perhaps because the first question made it. Only the list can tell.
+      Effect.catchTag("ProviderRefused", (refusal): Effect.Effect<Report, ProviderError> =>
+        Option.isNone(before)
+          ? Effect.fail(refusal)
+          : Effect.flatMap(
+            inList(gateway, row, DateTime.subtract(before.value, { hours: 1 })),
+            (found) => found === undefined ? Effect.fail(refusal) : Effect.succeed(found)
+          ))
+    )
+    return yield* made.pipe(
       Effect.map((report): Made => ({ _tag: "Made", report })),
       Effect.catchTags({
         ProviderNonsense: nonsense(row),

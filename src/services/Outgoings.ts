@@ -122,7 +122,8 @@ const make = Effect.gen(function*() {
       )
     const admitted = Effect.gen(function*() {
       const { changed, row: now } = yield* store.admit(row.id)
-      if (changed && now.status === "processing") {
+      // A refund is sent by the request that asked for it; should that die, by the command that was left with the intent.
+      if (changed && now.status === "processing" && now.kind === "payout") {
         const command = { ...(yield* currentOrigin), outgoingId: row.id }
         yield* offeredWith(commands.offer(command, { id: `${row.id}:admitted` }))
       }

@@ -38,6 +38,7 @@ export class Webhooks extends Context.Service<Webhooks, {
           )
           const items = page.items.map(({ operationId, paymentId, position: _, reference, ...event }) => ({
             ...event,
+            id: `${event.provider}:${event.eventId}`,
             reference: Option.getOrNull(reference),
             paymentId: Option.getOrNull(paymentId),
             operationId: Option.getOrNull(operationId)

@@ -118,7 +118,15 @@ export const moneyOutContracts: Contracts = {
     signedIn: true,
     keyed: false,
     shape: { "": ["items", "nextCursor"], "items.0": payout },
-    attempt: Effect.map(made(100n), ({ owner: { token } }) => ({ path: "/api/payment/payouts", token })),
+    attempt: Effect.gen(function*() {
+      const { client } = yield* ApiTest
+      const { alice } = yield* Cast
+      yield* client.payouts.create({ payload: { amount: Amount.make(100n), currency, destination } }).pipe(
+        keyed,
+        as(alice)
+      )
+      return { path: "/api/payment/payouts", token: alice.token }
+    }),
     typed: Effect.gen(function*() {
       const { client } = yield* ApiTest
       const { owner, payout } = yield* made(100n)

@@ -7,7 +7,7 @@ import { Cast, type Contracts } from "./RouteContract.ts"
 import { wrongPage } from "./WalletContracts.ts"
 
 const report = ["id", "since", "createdAt", "compared", "repaired", "unavailable", "differences"]
-const event = ["provider", "eventId", "type", "about", "reference", "paymentId", "operationId", "receivedAt"]
+const event = ["id", "provider", "eventId", "type", "about", "reference", "paymentId", "operationId", "receivedAt"]
 
 const reconciled = Effect.gen(function*() {
   const { client } = yield* ApiTest

@@ -53,10 +53,13 @@ const untilDispute = (reference: string, status: string) =>
     Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (rows) => rows[0]?.[0] === status }),
     Effect.timeout("20 seconds")
   )
-/** Opens a dispute at the provider, and answers its reference once it is known here. */
+/** Opens a dispute at the provider, and answers its reference once its money is held here. */
 const dispute = Effect.fnUntraced(function*(name: Name, payment: { readonly id: string; readonly reference: string }) {
   assert.strictEqual(yield* settleThere(name, "dispute", payment.reference, "opened"), 200)
-  const rows = yield* owner(`SELECT reference FROM payments.disputes WHERE payment_id = $1`, [payment.id]).pipe(
+  const rows = yield* owner(
+    `SELECT reference FROM payments.disputes WHERE payment_id = $1 AND updated_at > created_at`,
+    [payment.id]
+  ).pipe(
     Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (found) => found.length > 0 }),
     Effect.timeout("20 seconds")
   )

@@ -40,7 +40,7 @@ export const paymentIndexes: Readonly<Record<string, Readonly<Record<string, Exp
     ),
     payments_pkey: serves(
       "unique btree (id)",
-      "PaymentStore.insert PaymentStore.answer PaymentStore.move PaymentStore.succeed PaymentStore.flag PaymentStore.find PaymentStore.fee PaymentStore.disputed PaymentStore.asked OutgoingStore.insertRefund OutgoingStore.refuse OutgoingStore.complete OutgoingStore.fail ReconciliationStore.succeeded"
+      "PaymentStore.insert PaymentStore.answer PaymentStore.move PaymentStore.succeed PaymentStore.flag PaymentStore.find PaymentStore.fee PaymentStore.disputed PaymentStore.asked OutgoingStore.insertRefund OutgoingStore.refuse OutgoingStore.complete OutgoingStore.fail"
     ),
     payments_provider_provider_reference_key: keeps(
       "unique btree (provider, provider_reference)",
