@@ -49,7 +49,7 @@ export const InboxEvent = Schema.Struct({
 export type InboxEvent = typeof InboxEvent.Type
 
 export const inboxQuery = pageQuery
-export const EventId = Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(255))
+export const EventId = Schema.String.check(Schema.isPattern(/^\P{C}{1,255}$/u))
 export const Replayed = Schema.Struct({
   provider: Provider,
   eventId: Schema.String,

@@ -2,13 +2,13 @@ import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import { cursorOf, cut, PositionInstant } from "../domain/Page.ts"
 import { Provider } from "../domain/Payments.ts"
 import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
-import type { InboxEvent, Replayed } from "../domain/Reconciliation.ts"
+import { EventId, type InboxEvent, type Replayed } from "../domain/Reconciliation.ts"
 import { currentOrigin, offeredWith, PaymentCommands, subjectOf } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
 import { ReconciliationStore } from "./ReconciliationStore.ts"
 
 const position = cursorOf(
-  Schema.Struct({ at: PositionInstant, provider: Provider, eventId: Schema.String.check(Schema.isMaxLength(255)) })
+  Schema.Struct({ at: PositionInstant, provider: Provider, eventId: EventId })
 )
 
 /** The inbox of provider events, for administrators. */
