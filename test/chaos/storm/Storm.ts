@@ -100,71 +100,75 @@ const settle = Effect.fnUntraced(function*(
 let storms = 0
 
 /** Charges, payouts and refunds through both fakes, all their switches turned at random, while the server is killed. */
-export const storm = Effect.fnUntraced(function*(
-  postgres: CrashingPostgres,
-  folder: string,
-  options: StormOptions
-) {
-  const name = `storm_${options.seed}_${++storms}`
-  const place = join(folder, name)
-  yield* Effect.promise(() => mkdir(place, { recursive: true }))
-  const database = postgres.url(name)
-  yield* postgres.create(name)
-  const { paystack, stripe } = yield* Fakes
-  const environment = {
-    STRIPE_SECRET_KEY: secrets.stripe,
-    STRIPE_WEBHOOK_SECRET: secrets.stripeWebhook,
-    STRIPE_API_BASE: stripe.url,
-    STRIPE_RETURN_URL: "https://app.example.com/done",
-    PAYSTACK_SECRET_KEY: secrets.paystack,
-    PAYSTACK_API_BASE: paystack.url,
-    PAYOUT_DAILY_LIMIT: "1000000000000"
-  }
-  const server = yield* crashingServer({ database, folder: place, name: "api", environment })
-  stripe.fake.deliveries.url = `${server.base}/api/webhooks/stripe`
-  paystack.fake.deliveries.url = `${server.base}/api/webhooks/paystack`
-  for (const { fake } of [stripe, paystack]) fake.faults.set({ seed: options.seed, settleAfterMillis: 300 })
-  const people: ReadonlyArray<Customer> = yield* Effect.forEach(
-    Array.from({ length: options.people }, (_, i) => i),
-    (i) => register(server.base, name, i),
-    { concurrency: 2 }
-  )
-  const token = yield* administrator(server.base, database, name)
-  const choices = random(options.seed)
-  const tally: Tally = { asked: 0, acknowledged: 0, refused: 0, givenUp: 0 }
-  const begin = performance.now()
-  const over = () => performance.now() - begin > 540_000
-  const turning = yield* Effect.forkChild(weather(choices.fork(1)))
-  const crashes = yield* Effect.forkChild(killing(server, options.kills, choices.fork(2)))
-  const each = Math.ceil(options.wishes / people.length)
-  yield* Effect.forEach(people, (person, i) =>
-    Effect.gen(function*() {
-      const own = choices.fork(i + 10)
-      const paid: Array<string> = []
-      for (let n = 0; n < each && !over(); n++) yield* wish(server.base, person, paid, own, tally, over)
-    }), { concurrency: "unbounded", discard: true })
-  yield* Fiber.join(crashes)
-  yield* Fiber.interrupt(turning)
-  yield* calm
-  const seconds = Math.round((performance.now() - begin) / 1_000)
-  const stuck = yield* settle(server.base, token, database)
-  const gateways = yield* Effect.all([
-    makeStripeGateway({
-      apiBase: stripe.url,
-      secretKey: Redacted.make(secrets.stripe),
-      webhookSecret: Redacted.make(secrets.stripeWebhook),
-      returnUrl: undefined
-    }),
-    makePaystackGateway({ apiBase: paystack.url, secretKey: Redacted.make(secrets.paystack) })
-  ]).pipe(Effect.provide([NodeHttpClient.layerUndici, NodeCrypto.layerMac, NodeCrypto.layerDigest]))
-  const { counts, findings } = yield* verdict(database, gateways)
-  return {
-    seed: options.seed,
-    seconds,
-    settledAfter: Math.round((performance.now() - begin) / 1_000) - seconds,
-    kills: options.kills,
-    tally,
-    counts,
-    findings: [...findings, ...stuck.map((what) => `stuck: ${what}`)]
-  }
-}, Effect.scoped)
+export const storm = Effect.fnUntraced(
+  function*(
+    postgres: CrashingPostgres,
+    folder: string,
+    options: StormOptions
+  ) {
+    const name = `storm_${options.seed}_${++storms}`
+    const place = join(folder, name)
+    yield* Effect.promise(() => mkdir(place, { recursive: true }))
+    const database = postgres.url(name)
+    yield* postgres.create(name)
+    const { paystack, stripe } = yield* Fakes
+    const environment = {
+      STRIPE_SECRET_KEY: secrets.stripe,
+      STRIPE_WEBHOOK_SECRET: secrets.stripeWebhook,
+      STRIPE_API_BASE: stripe.url,
+      STRIPE_RETURN_URL: "https://app.example.com/done",
+      PAYSTACK_SECRET_KEY: secrets.paystack,
+      PAYSTACK_API_BASE: paystack.url,
+      PAYOUT_DAILY_LIMIT: "1000000000000"
+    }
+    const server = yield* crashingServer({ database, folder: place, name: "api", environment })
+    stripe.fake.deliveries.url = `${server.base}/api/webhooks/stripe`
+    paystack.fake.deliveries.url = `${server.base}/api/webhooks/paystack`
+    for (const { fake } of [stripe, paystack]) fake.faults.set({ seed: options.seed, settleAfterMillis: 300 })
+    const people: ReadonlyArray<Customer> = yield* Effect.forEach(
+      Array.from({ length: options.people }, (_, i) => i),
+      (i) => register(server.base, name, i),
+      { concurrency: 2 }
+    )
+    const token = yield* administrator(server.base, database, name)
+    const choices = random(options.seed)
+    const tally: Tally = { asked: 0, acknowledged: 0, refused: 0, givenUp: 0 }
+    const begin = performance.now()
+    const over = () => performance.now() - begin > 540_000
+    const turning = yield* Effect.forkChild(weather(choices.fork(1)))
+    const crashes = yield* Effect.forkChild(killing(server, options.kills, choices.fork(2)))
+    const each = Math.ceil(options.wishes / people.length)
+    yield* Effect.forEach(people, (person, i) =>
+      Effect.gen(function*() {
+        const own = choices.fork(i + 10)
+        const paid: Array<string> = []
+        for (let n = 0; n < each && !over(); n++) yield* wish(server.base, person, paid, own, tally, over)
+      }), { concurrency: "unbounded", discard: true })
+    yield* Fiber.join(crashes)
+    yield* Fiber.interrupt(turning)
+    yield* calm
+    const seconds = Math.round((performance.now() - begin) / 1_000)
+    const stuck = yield* settle(server.base, token, database)
+    const gateways = yield* Effect.all([
+      makeStripeGateway({
+        apiBase: stripe.url,
+        secretKey: Redacted.make(secrets.stripe),
+        webhookSecret: Redacted.make(secrets.stripeWebhook),
+        returnUrl: undefined
+      }),
+      makePaystackGateway({ apiBase: paystack.url, secretKey: Redacted.make(secrets.paystack) })
+    ])
+    const { counts, findings } = yield* verdict(database, gateways)
+    return {
+      seed: options.seed,
+      seconds,
+      settledAfter: Math.round((performance.now() - begin) / 1_000) - seconds,
+      kills: options.kills,
+      tally,
+      counts,
+      findings: [...findings, ...stuck.map((what) => `stuck: ${what}`)]
+    }
+  },
+  Effect.scoped,
+  Effect.provide([NodeHttpClient.layerUndici, NodeCrypto.layerMac, NodeCrypto.layerDigest])
+)
