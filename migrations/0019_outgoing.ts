@@ -51,7 +51,7 @@ export const outgoing = statements([
    )`,
   `CREATE INDEX outgoing_of_user ON payments.outgoing (user_id, id DESC)
      WHERE kind = 'payout' AND status NOT IN ('reserving', 'refused')`,
-  `CREATE INDEX outgoing_in_status ON payments.outgoing (status, kind, id DESC)`,
+  `CREATE INDEX outgoing_in_status ON payments.outgoing (status, id DESC) WHERE kind = 'payout'`,
   `CREATE INDEX outgoing_lately ON payments.outgoing (user_id, created_at) WHERE kind = 'payout'`,
   `CREATE INDEX outgoing_of_payment ON payments.outgoing (payment_id) WHERE kind = 'refund'`,
   // What somebody still has to ask about, or the ledger to do.

@@ -12,7 +12,7 @@ export const paymentIndexes: Readonly<Record<string, Readonly<Record<string, Exp
     disputes_unfinished: serves("btree (updated_at) WHERE (NOT settled)", "DisputeStore.unfinished")
   },
   "payments.outgoing": {
-    outgoing_in_status: serves("btree (status, kind, id DESC)", "OutgoingStore.inStatus"),
+    outgoing_in_status: serves("btree (status, id DESC) WHERE (kind = 'payout'::text)", "OutgoingStore.inStatus"),
     outgoing_lately: serves("btree (user_id, created_at) WHERE (kind = 'payout'::text)", "OutgoingStore.insertPayout"),
     outgoing_of_payment: serves("btree (payment_id) WHERE (kind = 'refund'::text)", "OutgoingStore.refundsOf"),
     outgoing_of_user: serves(
