@@ -16,6 +16,9 @@ import { pictures } from "./0013_pictures.ts"
 import { identityAccounts } from "./0014_identity_accounts.ts"
 import { securityEvents } from "./0015_security_events.ts"
 import { ledgerBatches } from "./0016_ledger_batches.ts"
+import { outgoing } from "./0019_outgoing.ts"
+import { disputes } from "./0020_disputes.ts"
+import { reconciliation } from "./0021_reconciliation.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
 export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>> = {
@@ -34,5 +37,8 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0013_pictures": pictures,
   "0014_identity_accounts": identityAccounts,
   "0015_security_events": securityEvents,
-  "0016_ledger_batches": ledgerBatches
+  "0016_ledger_batches": ledgerBatches,
+  "0019_outgoing": outgoing,
+  "0020_disputes": disputes,
+  "0021_reconciliation": reconciliation
 }

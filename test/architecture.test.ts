@@ -30,7 +30,7 @@ const stores = sources.filter((path) => /^src\/services\/\w+Store\.ts$/.test(pat
 const bulkheadOf: ReadonlyArray<readonly [RegExp, string]> = [
   [/(Identity|Users|Passwords|AccessTokens|RefreshTokens)/, "identity"],
   [/(Ledger|Wallet)/, "wallet"],
-  [/(Payment|Gateway|Settlement)/, "payments"],
+  [/(Payment|Gateway|Settlement|Outgoing|Refund|Payout|Dispute|Reconciliation|Webhooks\.)/, "payments"],
   [/(Reward|Campaign)/, "rewards"],
   [/(Video|Upload|Verif|Verdict|Review|Media|Spool|Picture|Fingerprint|SeenBefore)/, "video"]
 ]

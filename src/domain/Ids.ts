@@ -36,3 +36,8 @@ export type SubmissionId = typeof SubmissionId.Type
 /** What an idempotent operation creates is named by this id, on the first attempt and on every retry. */
 export const OperationId = uuid.pipe(Schema.brand("OperationId"))
 export type OperationId = typeof OperationId.Type
+/** A refund or a payout: the id of either. */
+export const OutgoingId = uuid.pipe(Schema.brand("OutgoingId"))
+export type OutgoingId = typeof OutgoingId.Type
+export const DisputeId = uuid.pipe(Schema.brand("DisputeId"))
+export type DisputeId = typeof DisputeId.Type

@@ -31,7 +31,11 @@ export interface Payment {
   readonly nextAction: Option.Option<NextAction>
   readonly returnUrl: Option.Option<string>
   readonly amountRefunded: bigint
+  /** What is refunded, and what is about to be. */
+  readonly refundReserved: bigint
   readonly disputed: boolean
+  /** What the provider kept for itself, once that is known and booked. */
+  readonly fee: Option.Option<bigint>
   readonly flag: Option.Option<Flag>
   /** The ledger's transfer that credited it, when it succeeded. */
   readonly transferId: Option.Option<TransferId>

@@ -1,11 +1,13 @@
 import { HttpApi, OpenApi } from "effect/http-api"
 import { AccountApi } from "./AccountApi.ts"
 import { AdminApi } from "./AdminApi.ts"
+import { AdminPaymentsApi } from "./AdminPaymentsApi.ts"
 import { AdminUsersApi } from "./AdminUsersApi.ts"
 import { DeadLettersApi } from "./DeadLettersApi.ts"
 import { IdentityApi } from "./IdentityApi.ts"
 import { completeDocument } from "./OpenApiDocument.ts"
 import { PaymentsApi, WebhooksApi } from "./PaymentsApi.ts"
+import { PayoutsApi } from "./PayoutsApi.ts"
 import { ReviewApi } from "./ReviewApi.ts"
 import { RewardsApi } from "./RewardsApi.ts"
 import { SystemApi } from "./SystemApi.ts"
@@ -18,6 +20,7 @@ export class Api extends HttpApi.make("midnight")
   .add(AccountApi)
   .add(WalletApi)
   .add(PaymentsApi)
+  .add(PayoutsApi)
   .add(WebhooksApi)
   .add(RewardsApi)
   .add(VideoApi)
@@ -25,6 +28,7 @@ export class Api extends HttpApi.make("midnight")
   .add(AdminApi)
   .add(AdminUsersApi)
   .add(DeadLettersApi)
+  .add(AdminPaymentsApi)
   .add(SystemApi)
   .annotate(HttpApi.PayloadParseOptions, { onExcessProperty: "error", errors: "all" })
   .annotate(HttpApi.QueryParseOptions, { errors: "all" })

@@ -15,6 +15,8 @@ import {
   WebhookOtherMode
 } from "../domain/Payments.ts"
 import { InvalidRequest, NotFound, TooManyRequests, Unavailable } from "../domain/Problem.ts"
+import { PaymentDisputed, PaymentNotPaid, RefundExceeded, RefundRequest, RefundView } from "../domain/Refunds.ts"
+import { InsufficientFunds } from "../domain/Wallet.ts"
 import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
 import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
@@ -57,8 +59,18 @@ const confirm = HttpApiEndpoint.post("confirm", "/api/payment/:id/confirm", {
   error: [NotFound, ProviderUnavailable, Unavailable]
 }).annotate(AdmissionClass, "payments")
 
+const refund = HttpApiEndpoint.post("refund", "/api/payment/:id/refunds", {
+  params,
+  payload: RefundRequest,
+  success: RefundView.pipe(HttpApiSchema.status(201)),
+  error: [NotFound, PaymentNotPaid, PaymentDisputed, RefundExceeded, InsufficientFunds, Unavailable]
+})
+  .annotate(KeptBy, "payments")
+  .annotate(AdmissionClass, "payments")
+  .middleware(Idempotency)
+
 export class PaymentsApi extends HttpApiGroup.make("payments")
-  .add(charge, list, find, confirm)
+  .add(charge, list, find, confirm, refund)
   .annotateEndpoints(AccessPolicy, "signedIn")
   .middleware(Admission)
   .middleware(RateLimit)

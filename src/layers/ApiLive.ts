@@ -4,6 +4,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import { PrometheusMetrics } from "effect/observability"
 import { AccountHandlers } from "../http/AccountHandlers.ts"
 import { AdminHandlers } from "../http/AdminHandlers.ts"
+import { AdminPaymentsHandlers } from "../http/AdminPaymentsHandlers.ts"
 import { AdminUsersHandlers } from "../http/AdminUsersHandlers.ts"
 import { Api } from "../http/Api.ts"
 import { DeadLettersHandlers } from "../http/DeadLettersHandlers.ts"
@@ -21,6 +22,7 @@ import { AddressRateLimitLive, RateLimitLive } from "../http/middleware/RateLimi
 import { RoleRequired } from "../http/middleware/RoleRequired.ts"
 import { RoleRequiredLive } from "../http/middleware/RoleRequiredLive.ts"
 import { PaymentsHandlers } from "../http/PaymentsHandlers.ts"
+import { PayoutsHandlers } from "../http/PayoutsHandlers.ts"
 import { ReviewHandlers } from "../http/ReviewHandlers.ts"
 import { RewardsHandlers } from "../http/RewardsHandlers.ts"
 import { DocumentationRoutes, SystemHandlers } from "../http/SystemHandlers.ts"
@@ -40,10 +42,14 @@ import { Credentials } from "../services/IdentityCredentials.ts"
 import { Sessions } from "../services/IdentitySessions.ts"
 import { LedgerAdmin } from "../services/LedgerAdmin.ts"
 import { Payments } from "../services/Payments.ts"
+import { Payouts } from "../services/Payouts.ts"
 import { Readiness } from "../services/Readiness.ts"
+import { Reconciliation } from "../services/Reconciliation.ts"
+import { Refunds } from "../services/Refunds.ts"
 import { Reviews } from "../services/Reviews.ts"
 import { Videos } from "../services/Videos.ts"
 import { Wallets } from "../services/Wallets.ts"
+import { Webhooks } from "../services/Webhooks.ts"
 import * as Settings from "./Config.ts"
 import { serveHttp } from "./HttpServer.ts"
 import { IdentityLive } from "./IdentityLive.ts"
@@ -108,6 +114,10 @@ const Handlers = Layer.mergeAll(
       Readiness,
       LedgerAdmin,
       Payments,
+      Refunds,
+      Payouts,
+      Reconciliation,
+      Webhooks,
       Gateways,
       Campaigns,
       Videos,
@@ -117,6 +127,7 @@ const Handlers = Layer.mergeAll(
       IdentityHandlers,
       AccountHandlers,
       PaymentsHandlers,
+      PayoutsHandlers,
       WebhooksHandlers,
       RewardsHandlers,
       VideoHandlers,
@@ -124,6 +135,7 @@ const Handlers = Layer.mergeAll(
       AdminHandlers,
       AdminUsersHandlers,
       DeadLettersHandlers,
+      AdminPaymentsHandlers,
       SystemHandlers
     )
   )

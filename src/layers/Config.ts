@@ -41,3 +41,15 @@ export const acquireLimit = Config.Duration("DATABASE_ACQUIRE_LIMIT").pipe(Confi
 
 /** How long readiness answers 503 before the server stops taking connections (docs/security.md: 5 s). */
 export const drainGrace = Config.Duration("DRAIN_GRACE").pipe(Config.withDefault("5 seconds"))
+
+const minorUnits = (name: string, fallback: number) =>
+  Config.schema(Schema.NumberFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 0, maximum: 1e15 })), name)
+    .pipe(
+      Config.withDefault(fallback),
+      Config.map(BigInt)
+    )
+
+/** Payouts of more than this many minor units wait for an administrator. */
+export const payoutApprovalAbove = minorUnits("PAYOUT_APPROVAL_ABOVE", 5_000_000)
+/** Minor units that one member may be paid out in 24 hours, in each currency. */
+export const payoutDailyLimit = minorUnits("PAYOUT_DAILY_LIMIT", 100_000_000)

@@ -1,16 +1,27 @@
 import { Effect, Layer } from "effect"
 import { PaymentCommands, paymentCommands } from "../services/Commands.ts"
 import { PaymentQueue, paymentQueue } from "../services/CommandStore.ts"
+import { Disputes } from "../services/Disputes.ts"
+import { DisputeStore } from "../services/DisputeStore.ts"
 import { paymentsKeys } from "../services/IdempotencyStore.ts"
+import { Outgoings } from "../services/Outgoings.ts"
+import { OutgoingStore } from "../services/OutgoingStore.ts"
 import { Payments, PaymentSettings } from "../services/Payments.ts"
 import { PaymentStore } from "../services/PaymentStore.ts"
+import { PaymentWork } from "../services/PaymentWork.ts"
+import { Payouts, PayoutSettings } from "../services/Payouts.ts"
+import { Reconciliation } from "../services/Reconciliation.ts"
+import { ReconciliationStore } from "../services/ReconciliationStore.ts"
+import { Refunds } from "../services/Refunds.ts"
+import { Sealed } from "../services/Sealed.ts"
 import { Settlement } from "../services/Settlement.ts"
+import { Webhooks } from "../services/Webhooks.ts"
 import * as Settings from "./Config.ts"
 import { consume } from "./Consumers.ts"
 import { GatewaysLive } from "./GatewaysLive.ts"
 import { pool } from "./Pools.ts"
 import { queueMetrics } from "./QueueMetrics.ts"
-import { supervised } from "./Supervision.ts"
+import { every, supervised } from "./Supervision.ts"
 
 // Most of a settlement is waiting for the provider and for the ledger's next group commit, which eight of them share.
 const consumers = 8
@@ -22,21 +33,63 @@ const settings = Layer.effect(
   })
 )
 
+const payoutSettings = Layer.effect(
+  PayoutSettings,
+  Effect.gen(function*() {
+    return {
+      currencies: yield* Settings.currencies,
+      approvalAbove: yield* Settings.payoutApprovalAbove,
+      dailyLimit: yield* Settings.payoutDailyLimit
+    }
+  })
+)
+
 const work = Effect.gen(function*() {
-  const settlement = yield* Settlement
-  return yield* consume("payment_commands", yield* PaymentCommands, consumers, settlement.work)
+  const { run } = yield* PaymentWork
+  return yield* consume("payment_commands", yield* PaymentCommands, consumers, run)
 })
 
-/** The payments bulkhead: providers, charges, webhooks in. Needs the ledger's public face and Health from outside. */
+/** Asks about what has not moved for a while, so that nothing depends on an event that may be lost. */
+const asking = Effect.flatMap(Reconciliation, ({ askAboutStuck }) => every("15 seconds", Effect.ignore(askAboutStuck)))
+
+/** Compares the providers' lists of two days with what is recorded here. */
+const reconciling = Effect.flatMap(
+  Reconciliation,
+  // Not while a process starts: then requests come first.
+  ({ run }) => Effect.delay(every("15 minutes", Effect.ignore(run(48))), "1 minute")
+)
+
+const sealed = Layer.unwrap(Effect.map(Settings.encryptionSecrets, Sealed.layer))
+
+/** The payments bulkhead: providers, money in and out, webhooks in. Needs the ledger's public face and Health from outside. */
 export const PaymentsLive = Layer.suspend(() => {
-  const own = Layer.mergeAll(PaymentStore.layer, paymentCommands("consumer"), paymentQueue(), paymentsKeys()).pipe(
+  const own = Layer.mergeAll(
+    PaymentStore.layer,
+    OutgoingStore.layer,
+    DisputeStore.layer,
+    ReconciliationStore.layer,
+    paymentCommands("consumer"),
+    paymentQueue(),
+    paymentsKeys()
+  ).pipe(
     // The pool is provided, not merged: no other bulkhead can come by its connections.
     Layer.provide(pool("payments"))
   )
-  return Layer.merge(supervised("payments", "commands", work), queueMetrics("payment_commands", PaymentQueue)).pipe(
-    Layer.provideMerge(Payments.layer),
-    Layer.provideMerge(Settlement.layer),
-    Layer.provideMerge(Layer.merge(GatewaysLive, settings)),
+  const background = Layer.mergeAll(
+    supervised("payments", "commands", work),
+    supervised("payments", "stuck", asking),
+    supervised("payments", "reconciliation", reconciling),
+    queueMetrics("payment_commands", PaymentQueue)
+  )
+  return background.pipe(
+    Layer.provideMerge(
+      Layer.mergeAll(Payments.layer, Refunds.layer, Payouts.layer, Reconciliation.layer, Webhooks.layer)
+    ),
+    Layer.provideMerge(PaymentWork.layer),
+    Layer.provideMerge(Disputes.layer),
+    Layer.provideMerge(Layer.merge(Settlement.layer, Outgoings.layer)),
+    Layer.provideMerge(Layer.mergeAll(GatewaysLive, settings, payoutSettings)),
+    Layer.provide(sealed),
     Layer.provideMerge(own)
   )
 })

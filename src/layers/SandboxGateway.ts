@@ -191,6 +191,7 @@ export const makeSandboxGateway = Effect.fnUntraced(function*(settings: SandboxS
     livemode: false,
     needsEmail: false,
     bounds: () => Option.some({ min: 1n, max: maxAmount, step: 1n }),
+    reaches: () => true,
     createCharge: Effect.fn("SandboxGateway.createCharge")(
       function*({ amount, currency, paymentId, returnUrl }) {
         const body = { amount: Number(amount), currency, reference: paymentId }

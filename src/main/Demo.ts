@@ -15,6 +15,7 @@ import { chargeSteadily, type Tally } from "./demo/Charges.ts"
 import { Unexpected } from "./demo/Client.ts"
 import { makeClip } from "./demo/Clip.ts"
 import { available, demoUsers, type Member, openCampaign, signIn, until } from "./demo/Members.ts"
+import { payOut } from "./demo/Payouts.ts"
 import { bold, dim, green, makeScreen, red, type Screen } from "./demo/Screen.ts"
 import { rewardsOf, type Submission, submission, upload, verify, videoHealth } from "./demo/Videos.ts"
 
@@ -183,6 +184,11 @@ const run = Effect.gen(function*() {
   screen.step("charges run ten a second from here on", "charge, checkout, signed webhook, credit")
   const requestId = yield* paidVideo(stage, maker, campaignId)
   yield* refusedVideo(stage, maker, campaignId)
+  const { last4, type } = yield* payOut(api, maker, reward, currency)
+  screen.step(
+    `paid the reward out: ${bold(money(reward))}`,
+    `held at once, sent to a ${type} account ending in ${last4}`
+  )
   yield* Ref.set(stop, true)
   const tally = yield* Fiber.join(charges)
   const allCharged = yield* showCharges(stage, tally)
@@ -202,7 +208,7 @@ const demo = Command.make("demo", { quiet }, ({ quiet }) =>
   )).pipe(
     Command.withDescription(
       "The promise in one screen, against a running `npm start`: charges run ten a second while a real video is verified, "
-        + "the video process is killed in the middle and comes back, and the reward is paid once."
+        + "the video process is killed in the middle and comes back, the reward is paid once and then paid out."
     )
   )
 

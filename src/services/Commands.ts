@@ -1,7 +1,10 @@
-import { Context, Duration, Effect, Layer, type Option, Schedule, Schema } from "effect"
+import { Context, Duration, Effect, Layer, Option, Schedule, Schema } from "effect"
 import { PersistedQueue } from "effect/persistence"
-import { PaymentId, SubmissionId, UserId, VideoId } from "../domain/Ids.ts"
+import { SqlError } from "effect/sql"
+import { OutgoingId, PaymentId, SubmissionId, UserId, VideoId } from "../domain/Ids.ts"
+import { Provider } from "../domain/Payments.ts"
 import { CurrentRequestId } from "../domain/Request.ts"
+import type { EventFacts } from "./Gateway.ts"
 import * as TraceContext from "./TraceContext.ts"
 
 /**
@@ -22,8 +25,12 @@ export const currentOrigin = Effect.gen(function*() {
   return { requestId: yield* CurrentRequestId, traceparent: yield* TraceContext.current }
 })
 
-/** Ask the provider, or believe its event, and credit the payment. The command's id is `<paymentId>:<cause>`. */
-export const PaymentCommand = Schema.Struct({ ...origin, paymentId: PaymentId })
+/** Ask the provider about a payment, a refund or payout, or a dispute. The command's id is `<what it is about>:<cause>`. */
+export const PaymentCommand = Schema.Union([
+  Schema.Struct({ ...origin, paymentId: PaymentId }),
+  Schema.Struct({ ...origin, outgoingId: OutgoingId }),
+  Schema.Struct({ ...origin, provider: Provider, dispute: Schema.String })
+])
 export const VerifyCommand = Schema.Struct({ ...origin, submissionId: SubmissionId, videoId: VideoId })
 /** A submission to a campaign has its verdict. It says no more: the money side asks for the verdict itself. */
 export const SettleCommand = Schema.Struct({ ...origin, submissionId: SubmissionId })
@@ -125,3 +132,46 @@ export const continuing = (from: Commanded, queue: QueueName, id: string) => <A,
     Effect.annotateLogs({ request_id: from.requestId }),
     TraceContext.continueFrom(from.traceparent)
   )
+
+/** The queue wraps what the database said; the transaction that an offer is part of has to hear it. */
+export const offeredWith = <A>(
+  offer: Effect.Effect<A, PersistedQueue.PersistedQueueError | Schema.SchemaError>
+): Effect.Effect<A, SqlError.SqlError> =>
+  Effect.catch(offer, (error) =>
+    error._tag === "PersistedQueueError" && SqlError.isSqlError(error.cause)
+      ? Effect.fail(error.cause)
+      : Effect.die(error))
+
+/**
+ * The command `<id>:created` sees to it that an intent reaches its end, should its request not live to. Its delay is longer
+ * than a request can take, so that it is done by then unless its process died.
+ */
+export const createdCause = (id: string) => ({ id: `${id}:created`, delay: Duration.seconds(30) })
+export const isCreatedCause = (commandId: string): boolean => commandId.endsWith(":created")
+
+const outgoingIdOf = Schema.decodeUnknownOption(OutgoingId)
+
+interface Subject {
+  /** What the command's id begins with. */
+  readonly id: string
+  readonly about:
+    | { readonly paymentId: PaymentId }
+    | { readonly outgoingId: OutgoingId }
+    | { readonly provider: Provider; readonly dispute: string }
+}
+
+/** What somebody has to ask the provider about after an event. None: the event is about nothing of ours. */
+export const subjectOf = (
+  provider: Provider,
+  { about, operationId, paymentId, reference }: Pick<EventFacts, "about" | "operationId" | "paymentId" | "reference">
+): Option.Option<Subject> => {
+  if (about === "dispute") {
+    return Option.map(reference, (dispute) => ({ id: `${provider}:${dispute}`, about: { provider, dispute } }))
+  }
+  const outgoing = Option.flatMap(operationId, outgoingIdOf)
+  if (about === "payout" || (about === "refund" && Option.isSome(outgoing))) {
+    return Option.map(outgoing, (outgoingId) => ({ id: outgoingId, about: { outgoingId } }))
+  }
+  // A refund that the provider does not name leads to its payment, and from there to all its refunds.
+  return Option.map(paymentId, (id) => ({ id, about: { paymentId: id } }))
+}

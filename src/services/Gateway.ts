@@ -166,6 +166,8 @@ export interface Gateway {
   readonly needsEmail: boolean
   /** None: the provider does not take the currency for that. Decided without asking it. */
   bounds(movement: "charge" | "payout", currency: Currency): Option.Option<Bounds>
+  /** Whether it pays out to such a destination at all. Decided without asking it. */
+  reaches(destination: PayoutDestination): boolean
   createCharge(charge: {
     readonly paymentId: PaymentId
     readonly amount: Amount

@@ -102,6 +102,7 @@ export const guarded = Effect.fnUntraced(function*(gateway: Gateway) {
     livemode: gateway.livemode,
     needsEmail: gateway.needsEmail,
     bounds: gateway.bounds,
+    reaches: gateway.reaches,
     verifyWebhook: gateway.verifyWebhook,
     createCharge: (charge) => call(gateway.createCharge(charge)),
     retrieveCharge: (reference) => call(gateway.retrieveCharge(reference)),

@@ -19,7 +19,9 @@ const Row = Schema.Struct({
   nextActionUrl: Schema.OptionFromNullOr(Schema.String),
   returnUrl: Schema.OptionFromNullOr(Schema.String),
   amountRefunded: Schema.BigInt,
+  refundReserved: Schema.BigInt,
   disputed: Schema.Boolean,
+  fee: Schema.OptionFromNullOr(Schema.BigInt),
   flag: Schema.OptionFromNullOr(Flag),
   transferId: Schema.OptionFromNullOr(TransferId),
   createdAt: Schema.DateTimeUtcFromDate
@@ -59,6 +61,8 @@ export class PaymentStore extends Context.Service<PaymentStore, {
   move(id: PaymentId, to: "requires_action" | "processing" | "failed" | "canceled"): Effect.Effect<Payment, SqlError>
   succeed(id: PaymentId, transferId: TransferId): Effect.Effect<Payment, SqlError>
   flag(id: PaymentId, flag: Flag): Effect.Effect<Payment, SqlError>
+  fee(id: PaymentId, fee: bigint): Effect.Effect<Payment, SqlError>
+  disputed(id: PaymentId, disputed: boolean): Effect.Effect<Payment, SqlError>
   find(id: PaymentId): Effect.Effect<Option.Option<Payment>, SqlError>
   /** Newest first, older than `before`. */
   list(page: {
@@ -66,6 +70,10 @@ export class PaymentStore extends Context.Service<PaymentStore, {
     readonly before: Option.Option<PaymentId>
     readonly limit: number
   }): Effect.Effect<ReadonlyArray<Payment>, SqlError>
+  /** Open payments that nobody has asked the provider about for so many seconds; the longest first. */
+  stuck(seconds: number, limit: number): Effect.Effect<ReadonlyArray<Payment>, SqlError>
+  /** Asked about now, whatever came of it. */
+  asked(id: PaymentId): Effect.Effect<void, SqlError>
   /** Puts a verified event into the inbox; false when it is there already. */
   receive(event: VerifiedEvent): Effect.Effect<boolean, SqlError>
 }>()("midnight/services/payments/PaymentStore") {
@@ -76,7 +84,7 @@ export class PaymentStore extends Context.Service<PaymentStore, {
       const columns = sql.literal(
         `id, user_id AS "userId", provider, amount, currency, livemode, status,
          provider_reference AS "providerReference", next_action_url AS "nextActionUrl", return_url AS "returnUrl",
-         amount_refunded AS "amountRefunded", disputed, flag, transfer_id AS "transferId", created_at AS "createdAt"`
+         amount_refunded AS "amountRefunded", refund_reserved AS "refundReserved", disputed, fee, flag, transfer_id AS "transferId", created_at AS "createdAt"`
       )
 
       const findRow = SqlSchema.findOneOption({
@@ -136,6 +144,30 @@ export class PaymentStore extends Context.Service<PaymentStore, {
         return yield* written(id, rows)
       })
 
+      const fee = Effect.fn("PaymentStore.fee")(function*(id: PaymentId, amount: bigint) {
+        const rows = yield* sql`
+          UPDATE payments.payments SET fee = ${amount}, updated_at = now()
+           WHERE id = ${id} AND fee IS NULL RETURNING ${columns}`
+        return yield* written(id, rows)
+      })
+
+      const disputed = Effect.fn("PaymentStore.disputed")(function*(id: PaymentId, isDisputed: boolean) {
+        const rows = yield* sql`
+          UPDATE payments.payments SET disputed = ${isDisputed}, updated_at = now()
+           WHERE id = ${id} AND disputed <> ${isDisputed} RETURNING ${columns}`
+        return yield* written(id, rows)
+      })
+
+      const stuckRows = SqlSchema.findAll({
+        Request: Schema.Struct({ seconds: Schema.Int, limit: Schema.Int }),
+        Result: Row,
+        execute: ({ limit, seconds }) =>
+          sql`SELECT ${columns} FROM payments.payments
+               WHERE status IN ('requires_action', 'processing') AND flag IS NULL
+                 AND asked_at < now() - make_interval(secs => ${seconds}) - least(asked_at - created_at, interval '6 hours')
+               ORDER BY asked_at LIMIT ${limit}`
+      })
+
       const listRows = SqlSchema.findAll({
         Request: Schema.Struct({ userId: UserId, before: Schema.OptionFromNullOr(PaymentId), limit: Schema.Int }),
         Result: Row,
@@ -149,10 +181,11 @@ export class PaymentStore extends Context.Service<PaymentStore, {
       })
 
       const receive = Effect.fn("PaymentStore.receive")(function*(event: VerifiedEvent) {
-        const { eventId, paymentId, type } = event.facts
+        const { about, eventId, operationId, paymentId, reference, type } = event.facts
         const rows = yield* sql`
-          INSERT INTO payments.webhook_inbox (provider, event_id, type, payment_id, body)
-          VALUES (${event.provider}, ${eventId}, ${type}, ${Option.getOrNull(paymentId)}, ${event.body})
+          INSERT INTO payments.webhook_inbox (provider, event_id, type, about, reference, operation_id, payment_id, body)
+          VALUES (${event.provider}, ${eventId}, ${type}, ${about}, ${Option.getOrNull(reference)},
+                  ${Option.getOrNull(operationId)}, ${Option.getOrNull(paymentId)}, ${event.body})
           ON CONFLICT (provider, event_id) DO NOTHING RETURNING event_id`
         return rows.length === 1
       })
@@ -165,6 +198,10 @@ export class PaymentStore extends Context.Service<PaymentStore, {
         succeed,
         flag,
         find,
+        fee,
+        disputed,
+        stuck: (seconds, limit) => Effect.map(decoded(stuckRows({ seconds, limit })), (rows) => rows.map(paymentOf)),
+        asked: (id) => Effect.asVoid(sql`UPDATE payments.payments SET asked_at = now() WHERE id = ${id}`),
         list,
         receive
       })

@@ -1,12 +1,10 @@
-import { Context, type Duration, Effect, Layer, Option, type Schema } from "effect"
-import type { PersistedQueue } from "effect/persistence"
-import { SqlError } from "effect/sql"
+import { Context, Effect, Layer, Option } from "effect"
 import { PaymentId } from "../domain/Ids.ts"
 import { type Currency, UnsupportedCurrency } from "../domain/Money.ts"
 import { MoneyRequest } from "../domain/MoneyRequest.ts"
 import { cursorOf, cut } from "../domain/Page.ts"
 import {
-  AmountNotAccepted,
+  type AmountNotAccepted,
   type ChargeRequest,
   isReturnUrlAllowed,
   type PaymentView,
@@ -17,11 +15,12 @@ import {
 } from "../domain/Payments.ts"
 import { CurrentUser } from "../domain/Principal.ts"
 import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
-import { currentOrigin, PaymentCommands } from "./Commands.ts"
+import { createdCause, currentOrigin, offeredWith, PaymentCommands, subjectOf } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
-import { type Gateway, Gateways, type VerifiedEvent } from "./Gateway.ts"
+import { Gateways, type VerifiedEvent } from "./Gateway.ts"
 import { type Intent, PaymentStore } from "./PaymentStore.ts"
-import { createdCause, Settlement } from "./Settlement.ts"
+import { takerOf } from "./ProviderCalls.ts"
+import { Settlement } from "./Settlement.ts"
 
 /** What a deployment takes: currencies, and the origins a checkout may send people back to. */
 export class PaymentSettings extends Context.Service<PaymentSettings, {
@@ -33,9 +32,6 @@ type RefusedInput = UnsupportedCurrency | AmountNotAccepted | ReturnUrlNotAllowe
 
 // Ids are ordered by time, so a page can begin after one, whatever has been added since.
 const position = cursorOf(PaymentId)
-
-// Longer than a charge request can take, so that it is done by then unless its process died.
-const createdDelay = "30 seconds"
 
 export class Payments extends Context.Service<Payments, {
   /** Records the intent, then asks the provider. Repeating, also after a crash, finds both. */
@@ -65,14 +61,10 @@ export class Payments extends Context.Service<Payments, {
       const settings = yield* PaymentSettings
       const settlement = yield* Settlement
 
-      const offer = Effect.fnUntraced(function*(paymentId: PaymentId, cause: string, delay: Duration.Input) {
-        const command = { ...(yield* currentOrigin), paymentId }
-        yield* commands.offer(command, { id: `${paymentId}:${cause}`, delay }).pipe(Effect.catch(unoffered))
-      })
-
       const record = Effect.fnUntraced(function*(intent: Intent) {
         const { isNew, payment } = yield* store.insert(intent)
-        if (isNew) yield* offer(intent.id, createdCause, createdDelay)
+        const command = { ...(yield* currentOrigin), paymentId: intent.id }
+        if (isNew) yield* offeredWith(commands.offer(command, createdCause(intent.id)))
         return payment
       })
 
@@ -114,10 +106,16 @@ export class Payments extends Context.Service<Payments, {
       )
 
       const receive = Effect.fn("Payments.receive")(function*(event: VerifiedEvent) {
-        const { eventId, paymentId } = event.facts
+        const { facts, provider } = event
         const keep = Effect.gen(function*() {
           if (!(yield* store.receive(event))) return "duplicate" as const
-          if (Option.isSome(paymentId)) yield* offer(paymentId.value, eventId, "0 seconds")
+          const subject = subjectOf(provider, facts)
+          if (Option.isSome(subject)) {
+            const { about, id } = subject.value
+            yield* offeredWith(
+              commands.offer({ ...(yield* currentOrigin), ...about }, { id: `${id}:${facts.eventId}` })
+            )
+          }
           return "new" as const
         })
         return yield* withDatabase(store.transaction(keep))
@@ -127,14 +125,6 @@ export class Payments extends Context.Service<Payments, {
     })
   )
 }
-
-/** The queue wraps what the database said; the transaction that the offer is part of has to hear it. */
-const unoffered = (
-  error: PersistedQueue.PersistedQueueError | Schema.SchemaError
-): Effect.Effect<never, SqlError.SqlError> =>
-  error._tag === "PersistedQueueError" && SqlError.isSqlError(error.cause)
-    ? Effect.fail(error.cause)
-    : Effect.die(error)
 
 /** What can be refused before anything is written, and the provider the charge goes to. */
 const accept = Effect.fnUntraced(function*(
@@ -167,33 +157,5 @@ const accept = Effect.fnUntraced(function*(
         : `Configured: ${gateways.configured.join(", ")}.`
     })
   }
-  return yield* takerOf(request, found, currencies)
-})
-
-/** The first of these providers that takes the currency, if it takes the amount too. */
-const takerOf = Effect.fnUntraced(function*(
-  { amount, currency }: ChargeRequest,
-  candidates: ReadonlyArray<Gateway>,
-  currencies: ReadonlyArray<Currency>
-) {
-  for (const gateway of candidates) {
-    const bounds = gateway.bounds("charge", currency)
-    if (Option.isNone(bounds)) continue
-    const { max, min, step } = bounds.value
-    if (amount >= min && amount <= max && amount % step === 0n) return gateway
-    return yield* new AmountNotAccepted({
-      provider: gateway.provider,
-      currency,
-      minimum: min,
-      maximum: max,
-      multiple_of: step,
-      detail: `Through ${gateway.provider} a charge in ${currency} is from ${min} to ${max}, in steps of ${step}.`
-    })
-  }
-  const taken = (one: Currency) => candidates.some((gateway) => Option.isSome(gateway.bounds("charge", one)))
-  return yield* new UnsupportedCurrency({
-    currency,
-    allowed: currencies.filter(taken),
-    detail: `${candidates.map(({ provider }) => provider).join(" and ")} cannot take ${currency}.`
-  })
+  return yield* takerOf("charge", request, found, currencies)
 })

@@ -1,18 +1,18 @@
-import { Context, Effect, Layer, Option } from "effect"
-import { type ChargeReport, creditKey, decide, type Payment, ProviderUnavailable } from "../domain/Payments.ts"
+import { Context, Effect, Layer, Option, Schema } from "effect"
+import type { PaymentId } from "../domain/Ids.ts"
+import { Amount } from "../domain/Money.ts"
+import { creditKey, decide, type Payment, type ProviderUnavailable } from "../domain/Payments.ts"
 import type { Unavailable } from "../domain/Problem.ts"
 import { between, clearingOf, walletOf } from "../domain/Wallet.ts"
-import type { PaymentCommand } from "./Commands.ts"
+import { isCreatedCause } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
-import { type Gateway, Gateways, type ProviderNonsense, type ProviderRefused } from "./Gateway.ts"
+import { type Gateway, Gateways, type ProviderCharge } from "./Gateway.ts"
 import { Ledger } from "./Ledger.ts"
 import { PaymentStore } from "./PaymentStore.ts"
+import { gatewayOf, lost, nonsense } from "./ProviderCalls.ts"
 import { Users } from "./Users.ts"
 
 type NotNow = ProviderUnavailable | Unavailable
-
-/** The command `<paymentId>:created` sees to it that an intent reaches the provider, should its request not live to. */
-export const createdCause = "created"
 
 const posting = (payment: Payment) =>
   between({
@@ -21,6 +21,17 @@ const posting = (payment: Payment) =>
     from: clearingOf(payment.provider),
     to: walletOf(payment.userId),
     amount: payment.amount,
+    currency: payment.currency,
+    reference: { payment_id: payment.id, provider: payment.provider }
+  })
+
+const feePosting = (payment: Payment, amount: Amount) =>
+  between({
+    key: `fee:${payment.id}`,
+    kind: "fee",
+    from: { kind: "fees", owner: payment.provider },
+    to: clearingOf(payment.provider),
+    amount,
     currency: payment.currency,
     reference: { payment_id: payment.id, provider: payment.provider }
   })
@@ -34,8 +45,10 @@ export class Settlement extends Context.Service<Settlement, {
   open(payment: Payment): Effect.Effect<Payment, NotNow>
   /** Asks the provider, and credits, moves or flags the payment accordingly. */
   reconcile(payment: Payment): Effect.Effect<Payment, NotNow>
+  /** Books what the provider kept for itself, once it has said so and the payment succeeded. */
+  bookFee(payment: Payment, fee: Option.Option<bigint>): Effect.Effect<Payment, Unavailable>
   /** Works one command of the queue. */
-  work(command: typeof PaymentCommand.Type, commandId: string): Effect.Effect<void, NotNow>
+  work(id: PaymentId, commandId: string): Effect.Effect<void, NotNow>
 }>()("midnight/services/payments/Settlement") {
   static readonly layer = Layer.effect(
     Settlement,
@@ -51,6 +64,20 @@ export class Settlement extends Context.Service<Settlement, {
         const email = gateway.needsEmail ? yield* users.emailOf(payment.userId) : Option.none()
         const answer = yield* createCharge(gateway, payment, email)
         return yield* withDatabase(store.answer({ id: payment.id, ...answer }))
+      })
+
+      const bookFee = Effect.fn("Settlement.bookFee")(function*(payment: Payment, fee: Option.Option<bigint>) {
+        if (payment.status !== "succeeded" || Option.isSome(payment.fee) || Option.isNone(fee)) return payment
+        const amount = Schema.decodeUnknownOption(Schema.toType(Amount))(fee.value)
+        if (Option.isSome(amount)) {
+          yield* ledger.post(feePosting(payment, amount.value)).pipe(Effect.catchTags({
+            BalanceLimit: Effect.die,
+            InsufficientFunds: Effect.die,
+            // The provider changed its mind about the fee; the first stays booked.
+            PostingConflict: () => Effect.logWarning("A fee was booked with another amount", { payment_id: payment.id })
+          }))
+        }
+        return yield* withDatabase(store.fee(payment.id, fee.value))
       })
 
       const credit = Effect.fnUntraced(function*(payment: Payment) {
@@ -69,7 +96,7 @@ export class Settlement extends Context.Service<Settlement, {
         )
       })
 
-      const carryOut = Effect.fnUntraced(function*(payment: Payment, report: ChargeReport) {
+      const carryOut = Effect.fnUntraced(function*(payment: Payment, report: ProviderCharge) {
         const decision = decide(payment, report)
         yield* Effect.annotateCurrentSpan({ "midnight.payment.decision": decision._tag })
         switch (decision._tag) {
@@ -78,7 +105,7 @@ export class Settlement extends Context.Service<Settlement, {
           case "Move":
             return yield* withDatabase(store.move(payment.id, decision.to))
           case "Credit":
-            return yield* credit(payment)
+            return yield* bookFee(yield* credit(payment), report.fee)
           case "Flag":
             yield* Effect.logError("A provider's charge is not what was asked; it was not credited", {
               payment_id: payment.id,
@@ -100,36 +127,18 @@ export class Settlement extends Context.Service<Settlement, {
         return yield* carryOut(current, report)
       })
 
-      const work = Effect.fn("Settlement.work")(
-        function*(command: typeof PaymentCommand.Type, commandId: string) {
-          const payment = yield* withDatabase(store.find(command.paymentId))
-          if (Option.isNone(payment)) {
-            yield* Effect.logWarning("An event names a payment that is not ours", { command_id: commandId })
-          } else if (commandId.endsWith(`:${createdCause}`)) yield* open(payment.value)
-          else yield* reconcile(payment.value)
-        }
-      )
+      const work = Effect.fn("Settlement.work")(function*(id: PaymentId, commandId: string) {
+        const payment = yield* withDatabase(store.find(id))
+        if (Option.isNone(payment)) {
+          yield* Effect.logWarning("An event names a payment that is not ours", { command_id: commandId })
+        } else if (isCreatedCause(commandId)) yield* open(payment.value)
+        else yield* reconcile(payment.value)
+      })
 
-      return Settlement.of({ open, reconcile, work })
+      return Settlement.of({ open, reconcile, bookFee, work })
     })
   )
 }
-
-const gatewayOf = (
-  gateways: Gateways["Service"],
-  { provider }: Payment
-): Effect.Effect<Gateway, ProviderUnavailable> =>
-  Option.match(gateways.find(provider), {
-    onNone: () =>
-      Effect.fail(
-        new ProviderUnavailable({
-          provider,
-          retry_after: 60,
-          detail: `The provider ${provider} is not configured now.`
-        })
-      ),
-    onSome: Effect.succeed
-  })
 
 const createCharge = (gateway: Gateway, payment: Payment, email: Option.Option<string>) =>
   gateway.createCharge({
@@ -151,18 +160,4 @@ const createCharge = (gateway: Gateway, payment: Payment, email: Option.Option<s
         Effect.logWarning("The provider refused a charge", { payment_id: payment.id, code: refusal.code }),
         { providerReference: Option.none<string>(), nextAction: Option.none(), status: "failed" as const }
       ))
-  )
-
-/** The provider does not know its own reference. That decides nothing about the money, so it is asked again later. */
-const lost = ({ id, provider }: Payment) => (refusal: ProviderRefused) =>
-  Effect.andThen(
-    Effect.logError("The provider does not know a charge that it made", { payment_id: id, code: refusal.code }),
-    Effect.fail(new ProviderUnavailable({ provider, retry_after: 60, detail: "The provider cannot find the charge." }))
-  )
-
-/** An answer that makes no sense decides nothing either; a person may have to look at it. */
-const nonsense = ({ id, provider }: Payment) => (error: ProviderNonsense) =>
-  Effect.andThen(
-    Effect.logError("The provider's answer makes no sense", { payment_id: id, reason: error.detail }),
-    Effect.fail(new ProviderUnavailable({ provider, retry_after: 60, detail: "The provider's answer makes no sense." }))
   )

@@ -3,7 +3,9 @@ import { adminContracts } from "./AdminContracts.ts"
 import { adminUserContracts } from "./AdminUserContracts.ts"
 import { deadLetterContracts } from "./DeadLetterContracts.ts"
 import { identityContracts } from "./IdentityContracts.ts"
+import { moneyOutContracts } from "./MoneyOutContracts.ts"
 import { paymentContracts } from "./PaymentContracts.ts"
+import { reconciliationContracts } from "./ReconciliationContracts.ts"
 import { reviewContracts } from "./ReviewContracts.ts"
 import { rewardsContracts } from "./RewardsContracts.ts"
 import type { Contracts } from "./RouteContract.ts"
@@ -22,5 +24,7 @@ export const contracts: Contracts = {
   ...systemContracts,
   ...adminContracts,
   ...adminUserContracts,
-  ...deadLetterContracts
+  ...deadLetterContracts,
+  ...moneyOutContracts,
+  ...reconciliationContracts
 }

@@ -186,7 +186,13 @@ layer(Ground, { timeout: "2 minutes", excludeTestServices: true })("the doctor",
         `INSERT INTO video.submissions (id, user_id, video_id, campaign_id, status, rules, request_id)
          SELECT gen_random_uuid(), user_id, id, gen_random_uuid(), 'reserving', '{}', 'doctor' FROM video.uploads`
       )
-      yield* sql.unsafe("ANALYZE video.uploads, video.submissions").unprepared
+      yield* sql.unsafe(
+        `INSERT INTO payments.outgoing (id, kind, user_id, provider, amount, currency, status, needs_approval,
+                                        destination_type, last4, destination, created_at)
+         SELECT gen_random_uuid(), 'payout', gen_random_uuid(), 'sandbox', 1, 'NGN', 'reserving', false, 'bank', '0000',
+                convert_to(repeat('x', 64), 'UTF8'), now() - n * interval '1 hour' FROM generate_series(1, 3000) n`
+      )
+      yield* sql.unsafe("ANALYZE video.uploads, video.submissions, payments.outgoing").unprepared
       const { unscanned } = yield* examineAll()
       const unfounded = Object.entries(expectedIndexes).flatMap(([table, indexes]) =>
         Object.entries(indexes).flatMap(([index, { queries }]) =>

@@ -1,77 +1,19 @@
 import { assert, layer } from "@effect/vitest"
-import { Context, Effect, Layer, Logger } from "effect"
-import { OperationId, UserId } from "../../src/domain/Ids.ts"
-import { Amount, type Currency } from "../../src/domain/Money.ts"
-import { MoneyRequest } from "../../src/domain/MoneyRequest.ts"
-import type { PaymentView, Provider } from "../../src/domain/Payments.ts"
-import { walletOf } from "../../src/domain/Wallet.ts"
+import { Effect } from "effect"
+import { UserId } from "../../src/domain/Ids.ts"
+import type { PaymentView } from "../../src/domain/Payments.ts"
 import { Fakes } from "../../src/layers/fakes/Fakes.ts"
-import { PaymentsLive } from "../../src/layers/PaymentsLive.ts"
-import { WalletLive } from "../../src/layers/WalletLive.ts"
-import { Health } from "../../src/services/Health.ts"
-import { Ledger } from "../../src/services/Ledger.ts"
 import { newId } from "../../src/services/NewId.ts"
-import { Payments } from "../../src/services/Payments.ts"
-import { Users } from "../../src/services/Users.ts"
-import { fakes, secrets } from "../layers/Gateways.ts"
-import { moneyRequest } from "../layers/moneyRequest.ts"
-import { checkout, confirm, inboxSize, serveHooks, transfersOf, until } from "../layers/PaymentsBench.ts"
-import { PgTest } from "../layers/PgTest.ts"
-import { testConfig } from "../layers/TestConfig.ts"
+import { checkout, confirm, inboxSize, transfersOf, until } from "../layers/PaymentsBench.ts"
+import { balance, Hooked, pay, ProvidersBench, put } from "../layers/ProvidersBench.ts"
 
-class Hooked extends Context.Service<Hooked, { readonly base: string }>()("midnight/test/Hooked") {}
-
-const put = (url: string, body: object) =>
-  Effect.promise(() => fetch(url, { method: "PUT", body: JSON.stringify(body) }).then((answer) => answer.status))
-
-const hooks = Layer.effect(
-  Hooked,
-  Effect.gen(function*() {
-    const base = yield* serveHooks
-    const { paystack, stripe } = yield* Fakes
-    yield* put(`${stripe.url}/_fake/webhook`, { url: `${base}/api/webhooks/stripe` })
-    yield* put(`${paystack.url}/_fake/webhook`, { url: `${base}/api/webhooks/paystack` })
-    return { base }
-  })
-)
-
-const config = Layer.unwrap(Effect.map(Fakes, ({ paystack, stripe }) =>
-  testConfig({
-    STRIPE_SECRET_KEY: secrets.stripe,
-    STRIPE_WEBHOOK_SECRET: secrets.stripeWebhook,
-    STRIPE_API_BASE: stripe.url,
-    PAYSTACK_SECRET_KEY: secrets.paystack,
-    PAYSTACK_API_BASE: paystack.url,
-    RETURN_URL_ORIGINS: "https://app.example.com",
-    CURRENCIES: "NGN,USD,EUR,KWD,XOF"
-  })))
-
-const users = Layer.mock(Users, { emailOf: () => Effect.succeedSome("payer@example.com") })
-const Bench = hooks.pipe(
-  Layer.provideMerge(
-    PaymentsLive.pipe(Layer.provideMerge(WalletLive), Layer.provide([Health.layer, users]), Layer.provide(config))
-  ),
-  Layer.provideMerge(fakes),
-  Layer.provideMerge(PgTest.layer),
-  Layer.provideMerge(Logger.layer([]))
-)
-
-const pay = Effect.fnUntraced(function*(user: UserId, currency: Currency, amount: number, provider?: Provider) {
-  const payments = yield* Payments
-  const request = { amount: Amount.make(BigInt(amount)), currency, ...(provider === undefined ? {} : { provider }) }
-  return yield* payments.charge(request).pipe(
-    Effect.provideService(MoneyRequest, moneyRequest(user, yield* newId(OperationId)))
-  )
-})
-const balance = (user: UserId, currency: Currency) =>
-  Effect.flatMap(Ledger, (ledger) => Effect.map(ledger.balance(walletOf(user), currency), (b) => Number(b.balance)))
 const paidOnce = Effect.fnUntraced(function*(user: UserId, payment: PaymentView) {
   yield* until(user, payment.id, "succeeded")
   assert.strictEqual(yield* balance(user, payment.currency), Number(payment.amount))
   assert.strictEqual(yield* transfersOf(payment.id), 1)
 })
 
-layer(Bench, { timeout: "60 seconds", excludeTestServices: true })("payments through real providers", (it) => {
+layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })("payments through real providers", (it) => {
   it.effect("go to the first provider that takes the currency, or to the one that is named", () =>
     Effect.gen(function*() {
       const user = yield* newId(UserId)

@@ -30,12 +30,18 @@ const config = Layer.unwrap(Effect.map(Sandbox, ({ base }) =>
     ...sandboxSecrets,
     SANDBOX_API_BASE: base,
     RETURN_URL_ORIGINS: "https://app.example.com",
+    PAYOUT_APPROVAL_ABOVE: "10000",
+    PAYOUT_DAILY_LIMIT: "60000",
+    ENCRYPTION_SECRET: "a secret for sealed values in tests of payments",
     CURRENCIES: "NGN,USD"
   })))
 
 const Money = PaymentsLive.pipe(
   Layer.provideMerge(WalletLive),
-  Layer.provide([Health.layer, Layer.mock(Users, { emailOf: () => Effect.succeedSome("payer@example.com") })]),
+  Layer.provide([
+    Health.layer,
+    Layer.mock(Users, { emailOf: () => Effect.succeedSome("payer@example.com"), exists: () => Effect.succeed(true) })
+  ]),
   Layer.provide(config)
 )
 

@@ -31,6 +31,8 @@ const asked: Payment = {
   nextAction: Option.none(),
   returnUrl: Option.none(),
   amountRefunded: 0n,
+  refundReserved: 0n,
+  fee: Option.none(),
   disputed: false,
   flag: Option.none(),
   transferId: Option.none(),

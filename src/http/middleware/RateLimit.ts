@@ -17,9 +17,6 @@ export const perUser: RatePolicy = { name: "user", limit: 300, windowSeconds: 10
 /** Transfers to an address tell whether it has an account (404), so they are few: counted by the handler, which knows the body. */
 export const transfersByEmail: RatePolicy = { name: "email-transfers", limit: 60, windowSeconds: 3600, by: "user" }
 
-/** For whatever sends money out of the system. */
-export const payouts: RatePolicy = { name: "payouts", limit: 30, windowSeconds: 60, by: "user" }
-
 /** The extra policies of an endpoint, besides the one that its middleware always applies. */
 export const RatePolicies = Context.Reference<ReadonlyArray<RatePolicy>>("midnight/http/RatePolicies", {
   defaultValue: () => []

@@ -3,6 +3,7 @@ import { SqlClient } from "effect/sql"
 import { PaymentId, SubmissionId, VideoId } from "../../domain/Ids.ts"
 import * as Commands from "../../services/Commands.ts"
 import * as Queues from "../../services/CommandStore.ts"
+import { DisputeStore } from "../../services/DisputeStore.ts"
 import { FingerprintStore } from "../../services/FingerprintStore.ts"
 import {
   PaymentsKeys,
@@ -20,7 +21,9 @@ import { IdentityStore } from "../../services/IdentityStore.ts"
 import { IdentityTokenStore } from "../../services/IdentityTokenStore.ts"
 import { LedgerHistoryStore } from "../../services/LedgerHistoryStore.ts"
 import { LedgerStore } from "../../services/LedgerStore.ts"
+import { OutgoingStore } from "../../services/OutgoingStore.ts"
 import { PaymentStore } from "../../services/PaymentStore.ts"
+import { ReconciliationStore } from "../../services/ReconciliationStore.ts"
 import { ReviewStore } from "../../services/ReviewStore.ts"
 import { RewardStore } from "../../services/RewardStore.ts"
 import { UploadStore } from "../../services/UploadStore.ts"
@@ -30,6 +33,7 @@ import type { NamedQuery } from "./NamedQuery.ts"
 import { fingerprintQueries } from "./QueriesOfFingerprints.ts"
 import { identityQueries } from "./QueriesOfIdentity.ts"
 import { historyQueries, keyQueries, ledgerQueries, paymentQueries, rewardQueries } from "./QueriesOfMoney.ts"
+import { moneyOutQueries } from "./QueriesOfMoneyOut.ts"
 import { purged, queueQueries, queueUse, worked } from "./QueriesOfQueues.ts"
 import { reviewQueries } from "./QueriesOfReview.ts"
 import { videoQueries } from "./QueriesOfVideo.ts"
@@ -55,6 +59,9 @@ const storesOn = (client: Layer.Layer<SqlClient.SqlClient>) =>
     LedgerStore.layer,
     LedgerHistoryStore.layer,
     PaymentStore.layer,
+    OutgoingStore.layer,
+    DisputeStore.layer,
+    ReconciliationStore.layer,
     RewardStore.layer,
     VideoStore.layer.pipe(Layer.provide(Commands.verificationCommands())),
     UploadStore.layer,
@@ -91,7 +98,10 @@ const queuesOn = (client: Layer.Layer<SqlClient.SqlClient>): ReadonlyArray<Named
       Effect.scoped
     )
   return [
-    queueUse("PaymentCommands", opened(Commands.PaymentCommands, Commands.paymentCommands(), worked(payment))),
+    queueUse(
+      "PaymentCommands",
+      opened(Commands.PaymentCommands, Commands.paymentCommands(), worked<typeof Commands.PaymentCommand.Type>(payment))
+    ),
     queueUse(
       "VerificationCommands",
       opened(Commands.VerificationCommands, Commands.verificationCommands(), worked(verify))
@@ -122,6 +132,16 @@ const queriesOf = Effect.fnUntraced(function*(recorder: Recorder) {
     ...ledgerQueries(Context.get(stores, LedgerStore), real),
     ...historyQueries(Context.get(stores, LedgerHistoryStore), real, now),
     ...(yield* paymentQueries(Context.get(stores, PaymentStore), real)),
+    ...moneyOutQueries(
+      {
+        payments: Context.get(stores, PaymentStore),
+        outgoing: Context.get(stores, OutgoingStore),
+        disputes: Context.get(stores, DisputeStore),
+        reconciliation: Context.get(stores, ReconciliationStore)
+      },
+      real,
+      now
+    ),
     ...rewardQueries(Context.get(stores, RewardStore), real, now),
     ...videoQueries(
       Context.get(stores, VideoStore),

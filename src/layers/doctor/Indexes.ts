@@ -1,5 +1,6 @@
 import { type Expected, keeps, serves } from "./Expected.ts"
 import { identityIndexes } from "./IndexesOfIdentity.ts"
+import { paymentIndexes } from "./IndexesOfPayments.ts"
 
 import { fingerprintIndexes } from "./IndexesOfFingerprints.ts"
 
@@ -27,21 +28,7 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     )
   },
   ...identityIndexes,
-  "payments.payments": {
-    payments_of_user: serves("btree (user_id, id DESC)", "PaymentStore.list"),
-    payments_pkey: serves(
-      "unique btree (id)",
-      "PaymentStore.insert PaymentStore.answer PaymentStore.move PaymentStore.succeed PaymentStore.flag PaymentStore.find"
-    ),
-    payments_provider_provider_reference_key: keeps(
-      "unique btree (provider, provider_reference)",
-      "a provider's charge is one payment's"
-    ),
-    payments_transfer_id_key: keeps("unique btree (transfer_id)", "a transfer credits one payment")
-  },
-  "payments.webhook_inbox": {
-    webhook_inbox_pkey: serves("unique btree (provider, event_id)", "PaymentStore.receive")
-  },
+  ...paymentIndexes,
   "queue.mail_commands": {
     idx_mail_commands_id: serves("unique btree (id, queue_name)", "MailCommands"),
     idx_mail_commands_take: serves(

@@ -172,6 +172,10 @@ export const paymentQueries = Effect.fnUntraced(function*(store: Payments, real:
     succeed: after(insert, store.succeed(id, fresh(TransferId))),
     flag: after(insert, store.flag(id, "amount_mismatch")),
     find: store.find(real.paymentId),
+    fee: after(insert, store.fee(id, 1n)),
+    disputed: after(insert, store.disputed(id, true)),
+    stuck: store.stuck(60, 20),
+    asked: after(insert, store.asked(id)),
     list: [store.list(page), store.list({ ...page, before: Option.some(real.paymentId) })],
     receive: store.receive(yield* event)
   }

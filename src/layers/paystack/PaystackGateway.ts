@@ -172,6 +172,7 @@ export const makePaystackGateway = Effect.fnUntraced(function*(settings: Paystac
     livemode,
     needsEmail: true,
     bounds: paystackBounds,
+    reaches: (to) => to.type === "mobile_money" || bankTypes[to.country] !== undefined,
     createCharge: Effect.fn("PaystackGateway.createCharge")((asked) =>
       // A new checkout is in the mode of the key that made it.
       Effect.map(charge.create(asked), (made) => Option.isSome(made.nextAction) ? { ...made, livemode } : made)

@@ -218,6 +218,7 @@ export const makeStripeGateway = Effect.fnUntraced(function*(settings: StripeSet
     livemode,
     needsEmail: false,
     bounds: stripeBounds,
+    reaches: ({ type }) => type === "bank",
     createCharge: Effect.fn("StripeGateway.createCharge")(charge.create),
     retrieveCharge: Effect.fn("StripeGateway.retrieveCharge")((reference) =>
       Effect.flatMap(charge.retrieve(reference), Objects.chargeOf)

@@ -33,6 +33,8 @@ export const crashingServer = Effect.fnUntraced(function*(options: {
   readonly name: string
   /** A module that is loaded first, to put a mutant in place. */
   readonly preload?: string | undefined
+  /** More variables, such as those of the payment providers. */
+  readonly environment?: Readonly<Record<string, string>>
 }) {
   const [port, videoPort] = yield* Effect.all([freePort, freePort])
   const base = `http://127.0.0.1:${port}`
@@ -62,7 +64,8 @@ export const crashingServer = Effect.fnUntraced(function*(options: {
           PORT: String(port),
           VIDEO_PORT: String(videoPort),
           SPOOL_DIR: join(options.folder, "spool"),
-          NODE_COMPILE_CACHE: join(options.folder, "cache")
+          NODE_COMPILE_CACHE: join(options.folder, "cache"),
+          ...options.environment
         }
       }
     )

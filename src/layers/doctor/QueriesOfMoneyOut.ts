@@ -1,0 +1,154 @@
+import { DateTime, Effect, Option } from "effect"
+import { SecureRandom } from "effect/crypto"
+import { DisputeId, OutgoingId, PaymentId, TransferId, UserId } from "../../domain/Ids.ts"
+import { Amount } from "../../domain/Money.ts"
+import type { Outgoing } from "../../domain/Outgoing.ts"
+import type { DisputeStore } from "../../services/DisputeStore.ts"
+import type { OutgoingStore } from "../../services/OutgoingStore.ts"
+import type { PaymentStore } from "../../services/PaymentStore.ts"
+import type { ReconciliationStore } from "../../services/ReconciliationStore.ts"
+import { after, named, type Uses } from "./NamedQuery.ts"
+import type { Samples } from "./Samples.ts"
+
+const fresh = <A>(schema: { readonly make: (value: string) => A }) => schema.make(SecureRandom.uuidV7Unsafe())
+const currency = "USD"
+const amount = Amount.make(1n)
+
+interface Stores {
+  readonly payments: PaymentStore["Service"]
+  readonly outgoing: OutgoingStore["Service"]
+  readonly disputes: DisputeStore["Service"]
+  readonly reconciliation: ReconciliationStore["Service"]
+}
+
+/** A payment that succeeded, a refund of it, and a payout. */
+const given = (stores: Stores, real: Samples) => {
+  const paymentId = fresh(PaymentId)
+  const asked = { userId: real.payer, provider: "sandbox", amount, currency } as const
+  const paid = stores.payments.insert({ ...asked, id: paymentId, livemode: false, returnUrl: Option.none() }).pipe(
+    Effect.andThen(stores.payments.succeed(paymentId, fresh(TransferId)))
+  )
+  const refund = { ...asked, id: fresh(OutgoingId), paymentId, reason: Option.none() }
+  const payout = {
+    ...asked,
+    id: fresh(OutgoingId),
+    needsApproval: true,
+    destinationType: "bank",
+    last4: "1234",
+    destination: new Uint8Array(8)
+  } as const
+  return {
+    paymentId,
+    paid,
+    refund,
+    payout,
+    refunded: Effect.andThen(paid, stores.outgoing.insertRefund(refund)),
+    recorded: stores.outgoing.insertPayout(payout, 1_000_000n)
+  }
+}
+
+const outgoingQueries = (stores: Stores, real: Samples) => {
+  const store = stores.outgoing
+  const { paid, payout, paymentId, recorded, refund, refunded } = given(stores, real)
+  const { id } = payout
+  const row: Outgoing = {
+    id: refund.id,
+    kind: "refund",
+    userId: real.payer,
+    paymentId: Option.some(paymentId),
+    provider: "sandbox",
+    amount,
+    currency,
+    status: "processing",
+    needsApproval: false,
+    reason: Option.none(),
+    destinationType: Option.none(),
+    last4: Option.none(),
+    destination: Option.none(),
+    recipient: Option.none(),
+    providerReference: Option.none(),
+    needsAction: false,
+    failureReason: Option.none(),
+    flag: Option.none(),
+    begunAt: Option.none(),
+    doneAt: Option.none(),
+    settled: false,
+    createdAt: DateTime.makeUnsafe(0)
+  }
+  const by = fresh(UserId)
+  const admitted = Effect.andThen(recorded, store.admit(id))
+  const begun = refunded.pipe(Effect.andThen(store.admit(refund.id)), Effect.andThen(store.begin(refund.id)))
+  const page = { before: Option.none(), limit: 20 }
+  const later = { before: Option.some(id), limit: 20 }
+  const uses: Uses<OutgoingStore["Service"]> = {
+    insertRefund: [after(paid, store.insertRefund(refund)), after(refunded, store.insertRefund(refund))],
+    insertPayout: [recorded, after(recorded, recorded)],
+    find: store.find(id),
+    refundsOf: store.refundsOf(real.paymentId),
+    admit: [after(recorded, store.admit(id)), after(admitted, store.admit(id))],
+    refuse: after(refunded, store.refuse({ ...row, status: "reserving" })),
+    approve: after(admitted, store.approve(id, by, "doctor")),
+    reject: after(admitted, store.reject(id, by, "doctor")),
+    cancel: after(admitted, store.cancel(id)),
+    turnAway: after(recorded, store.turnAway(id, "doctor")),
+    begin: after(Effect.andThen(refunded, store.admit(refund.id)), store.begin(refund.id)),
+    giveBack: store.giveBack(id),
+    recipient: after(recorded, store.recipient(id, "doctor")),
+    answer: after(begun, store.answer(refund.id, refund.id)),
+    asked: after(begun, store.asked(refund.id, false)),
+    complete: after(begun, store.complete(row)),
+    fail: after(begun, store.fail(row, "doctor")),
+    flag: after(recorded, store.flag(id, "hold_lost")),
+    settle: after(Effect.andThen(begun, store.fail(row, "doctor")), store.settle({ ...row, status: "failed" })),
+    payouts: [store.payouts({ userId: real.payer, ...page }), store.payouts({ userId: real.payer, ...later })],
+    inStatus: [store.inStatus({ status: "done", ...page }), store.inStatus({ status: "done", ...later })],
+    stuck: store.stuck(60, 20)
+  }
+  return named("OutgoingStore", uses)
+}
+
+const disputeQueries = (stores: Stores, real: Samples) => {
+  const store = stores.disputes
+  const { paid, paymentId } = given(stores, real)
+  const id = fresh(DisputeId)
+  const insert = store.insert({
+    id,
+    provider: "sandbox",
+    reference: id,
+    paymentId,
+    userId: real.payer,
+    amount,
+    currency
+  })
+  const inserted = Effect.andThen(paid, insert)
+  const uses: Uses<DisputeStore["Service"]> = {
+    insert: after(paid, insert),
+    find: store.find(id),
+    end: after(inserted, store.end(id, "won")),
+    isDisputed: store.isDisputed(real.paymentId),
+    settle: after(Effect.andThen(inserted, store.end(id, "lost")), store.settle(id)),
+    touch: store.touch(id),
+    unfinished: store.unfinished(60, 20)
+  }
+  return named("DisputeStore", uses)
+}
+
+const reconciliationQueries = (store: ReconciliationStore["Service"], now: DateTime.Utc) => {
+  const id = SecureRandom.uuidV7Unsafe()
+  const report = { id, since: now, createdAt: now, compared: 0, repaired: 0, unavailable: [], differences: [] }
+  const before = { at: "2100-01-01T00:00:00.000000+00", provider: "sandbox", eventId: "doctor" } as const
+  const uses: Uses<ReconciliationStore["Service"]> = {
+    events: [store.events(Option.none(), 20), store.events(Option.some(before), 20)],
+    event: store.event("sandbox", "doctor"),
+    succeeded: store.succeeded("sandbox", id, 20),
+    keep: store.keep(report),
+    reports: [store.reports(Option.none(), 20), store.reports(Option.some(id), 20)]
+  }
+  return named("ReconciliationStore", uses)
+}
+
+export const moneyOutQueries = (stores: Stores, real: Samples, now: DateTime.Utc) => [
+  ...outgoingQueries(stores, real),
+  ...disputeQueries(stores, real),
+  ...reconciliationQueries(stores.reconciliation, now)
+]

@@ -1,0 +1,53 @@
+import { type Option, Schema } from "effect"
+import { OutgoingId, PaymentId, UserId } from "../domain/Ids.ts"
+import { Amount, Currency } from "../domain/Money.ts"
+import { type Outgoing, OutgoingFlag, OutgoingStatus } from "../domain/Outgoing.ts"
+import { Provider } from "../domain/Payments.ts"
+
+/** A row of `payments.outgoing`. */
+export const Row = Schema.Struct({
+  id: OutgoingId,
+  kind: Schema.Literals(["refund", "payout"]),
+  userId: UserId,
+  paymentId: Schema.OptionFromNullOr(PaymentId),
+  provider: Provider,
+  amount: Schema.toType(Amount),
+  currency: Currency,
+  status: OutgoingStatus,
+  needsApproval: Schema.Boolean,
+  reason: Schema.OptionFromNullOr(Schema.String),
+  destinationType: Schema.OptionFromNullOr(Schema.Literals(["bank", "mobile_money"])),
+  last4: Schema.OptionFromNullOr(Schema.String),
+  destination: Schema.OptionFromNullOr(Schema.Uint8Array),
+  recipient: Schema.OptionFromNullOr(Schema.String),
+  providerReference: Schema.OptionFromNullOr(Schema.String),
+  needsAction: Schema.Boolean,
+  failureReason: Schema.OptionFromNullOr(Schema.String),
+  flag: Schema.OptionFromNullOr(OutgoingFlag),
+  begunAt: Schema.OptionFromNullOr(Schema.DateTimeUtcFromDate),
+  doneAt: Schema.OptionFromNullOr(Schema.DateTimeUtcFromDate),
+  settled: Schema.Boolean,
+  createdAt: Schema.DateTimeUtcFromDate
+})
+export const columns = `id, kind, user_id AS "userId", payment_id AS "paymentId", provider, amount, currency, status,
+  needs_approval AS "needsApproval", reason, destination_type AS "destinationType", last4, destination, recipient,
+  provider_reference AS "providerReference", needs_action AS "needsAction", failure_reason AS "failureReason", flag,
+  begun_at AS "begunAt", done_at AS "doneAt", settled, created_at AS "createdAt"`
+
+type Asked = Pick<Outgoing, "id" | "userId" | "provider" | "amount" | "currency">
+export type RefundIntent = Asked & { readonly paymentId: PaymentId; readonly reason: Option.Option<string> }
+export type PayoutIntent = Asked & {
+  readonly needsApproval: boolean
+  readonly destinationType: "bank" | "mobile_money"
+  readonly last4: string
+  readonly destination: Uint8Array
+}
+
+/** The row as it stands then, and whether this call is what made it so. */
+export interface Written {
+  readonly row: Outgoing
+  readonly changed: boolean
+}
+
+/** `left`: what may still be paid out today. */
+export type PayoutInserted = Outgoing | { readonly left: bigint } | "too_many"

@@ -1,0 +1,185 @@
+import { assert, layer } from "@effect/vitest"
+import { Effect, Schedule } from "effect"
+import { OperationId, UserId } from "../../src/domain/Ids.ts"
+import { Amount, type Currency } from "../../src/domain/Money.ts"
+import { MoneyRequest } from "../../src/domain/MoneyRequest.ts"
+import type { Destination } from "../../src/domain/Payouts.ts"
+import { Fakes } from "../../src/layers/fakes/Fakes.ts"
+import { newId } from "../../src/services/NewId.ts"
+import { Payouts } from "../../src/services/Payouts.ts"
+import { Reconciliation } from "../../src/services/Reconciliation.ts"
+import { posted, refund, untilPayout } from "../layers/MoneyOut.ts"
+import { moneyRequest } from "../layers/moneyRequest.ts"
+import { checkout, confirm, find, owner } from "../layers/PaymentsBench.ts"
+import { balance, pay, ProvidersBench, put } from "../layers/ProvidersBench.ts"
+
+type Name = "stripe" | "paystack"
+
+const post = (url: string, body: object) =>
+  Effect.promise(() => fetch(url, { method: "POST", body: JSON.stringify(body) }).then(({ status }) => status))
+const settleThere = (name: Name, kind: "payout" | "refund" | "dispute", id: string, outcome: string) =>
+  Effect.flatMap(Fakes, (fakes) => post(`${fakes[name].url}/_fake/settle`, { kind, id, outcome }))
+
+const paidBy = Effect.fnUntraced(function*(user: UserId, name: Name, currency: Currency, amount = 10_000) {
+  const made = yield* pay(user, currency, amount, name)
+  yield* checkout(made, "succeed")
+  return yield* confirm(user, made.id)
+})
+
+const destinations: Record<Name, Destination> = {
+  stripe: { type: "bank", country: "US", bankCode: "110000000", accountNumber: "000123456789", accountName: "Ada Obi" },
+  paystack: { type: "bank", country: "NG", bankCode: "058", accountNumber: "0001234567", accountName: "Ada Obi" }
+}
+const payout = Effect.fnUntraced(function*(user: UserId, name: Name, currency: Currency, amount: number) {
+  const payouts = yield* Payouts
+  const request = { amount: Amount.make(BigInt(amount)), currency, destination: destinations[name] }
+  return yield* payouts.create(request).pipe(
+    Effect.provideService(MoneyRequest, moneyRequest(user, yield* newId(OperationId)))
+  )
+})
+const referenceOf = (id: string) =>
+  owner(`SELECT provider_reference FROM payments.outgoing WHERE id = $1`, [id]).pipe(
+    Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (rows) => rows[0]?.[0] !== null }),
+    Effect.timeout("20 seconds"),
+    Effect.map((rows) => String(rows[0]?.[0]).split("/").at(-1) ?? "")
+  )
+const untilBalance = (user: UserId, currency: Currency, amount: number) =>
+  balance(user, currency).pipe(
+    Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (now) => now === amount }),
+    Effect.timeoutOrElse({ duration: "20 seconds", orElse: () => Effect.flatMap(balance(user, currency), Effect.fail) })
+  )
+const untilDispute = (reference: string, status: string) =>
+  owner(`SELECT status, settled FROM payments.disputes WHERE reference = $1`, [reference]).pipe(
+    Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (rows) => rows[0]?.[0] === status }),
+    Effect.timeout("20 seconds")
+  )
+/** Opens a dispute at the provider, and answers its reference once its money is held here. */
+const dispute = Effect.fnUntraced(function*(name: Name, payment: { readonly id: string; readonly reference: string }) {
+  assert.strictEqual(yield* settleThere(name, "dispute", payment.reference, "opened"), 200)
+  const rows = yield* owner(
+    `SELECT reference FROM payments.disputes WHERE payment_id = $1 AND updated_at > created_at`,
+    [payment.id]
+  ).pipe(
+    Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (found) => found.length > 0 }),
+    Effect.timeout("20 seconds")
+  )
+  return String(rows[0]?.[0])
+})
+
+layer(ProvidersBench, { timeout: "120 seconds", excludeTestServices: true })(
+  "money out through real providers",
+  (it) => {
+    for (const [name, currency, paidWord] of [["stripe", "USD", "paid"], ["paystack", "NGN", "success"]] as const) {
+      it.effect(`refunds once, its events doubled and late: ${name}`, () =>
+        Effect.gen(function*() {
+          const { url } = (yield* Fakes)[name]
+          yield* put(`${url}/_fake/switches`, { webhookDuplicate: 1, webhookReorder: 0.5 })
+          const user = yield* newId(UserId)
+          const payment = yield* paidBy(user, name, currency)
+          const made = yield* refund(user, payment.id, 4_000)
+          if (name === "paystack") {
+            const rows = yield* owner(`SELECT provider_reference FROM payments.outgoing WHERE id = $1`, [made.id])
+            assert.strictEqual(made.status, "pending")
+            yield* settleThere(name, "refund", String(rows[0]?.[0]), "processed")
+          }
+          yield* untilBalance(user, currency, 6_000)
+          assert.strictEqual(yield* posted(`refund:${made.id}`), 1)
+          assert.strictEqual((yield* find(user, payment.id)).amountRefunded, 4_000n)
+        }))
+
+      it.effect(`pays out, and books back what fails after it was paid: ${name}`, () =>
+        Effect.gen(function*() {
+          const user = yield* newId(UserId)
+          yield* paidBy(user, name, currency)
+          const made = yield* payout(user, name, currency, 3_000)
+          const reference = yield* referenceOf(made.id)
+          assert.strictEqual(yield* settleThere(name, "payout", reference, paidWord), 200)
+          yield* untilPayout(user, made.id, "paid")
+          yield* untilBalance(user, currency, 7_000)
+          assert.strictEqual(
+            yield* settleThere(name, "payout", reference, name === "stripe" ? "failed" : "reversed"),
+            200
+          )
+          yield* untilPayout(user, made.id, "failed")
+          yield* untilBalance(user, currency, 10_000)
+          assert.strictEqual(yield* posted(`payout:${made.id}`), 2)
+        }))
+
+      it.effect(`sends one payout under one key, whose answer is lost each first time: ${name}`, () =>
+        Effect.gen(function*() {
+          const fake = (yield* Fakes)[name]
+          const user = yield* newId(UserId)
+          yield* paidBy(user, name, currency)
+          yield* put(`${fake.url}/_fake/switches`, { resetAfterAccepting: 0.4, seed: 11 })
+          const made = yield* payout(user, name, currency, 3_000)
+          const reference = yield* referenceOf(made.id)
+          yield* put(`${fake.url}/_fake/switches`, { resetAfterAccepting: 0 })
+          yield* settleThere(name, "payout", reference, paidWord)
+          yield* untilPayout(user, made.id, "paid")
+          const report = yield* Effect.flatMap(Reconciliation, ({ run }) => run(1))
+          assert.deepStrictEqual(report.differences, [])
+          yield* untilBalance(user, currency, 7_000)
+          assert.strictEqual(yield* posted(`payout:${made.id}`), 1)
+        }))
+
+      it.effect(`holds what is disputed, lets go of what was won, and takes back what was lost: ${name}`, () =>
+        Effect.gen(function*() {
+          const user = yield* newId(UserId)
+          const [won, lost] = [yield* paidBy(user, name, currency), yield* paidBy(user, name, currency)]
+          const first = yield* dispute(name, { id: won.id, reference: won.providerReference ?? "" })
+          assert.isTrue((yield* find(user, won.id)).disputed)
+          assert.strictEqual((yield* Effect.flip(refund(user, won.id)))._tag, "PaymentDisputed")
+          yield* settleThere(name, "dispute", first, "won")
+          yield* untilDispute(first, "won")
+          const second = yield* dispute(name, { id: lost.id, reference: lost.providerReference ?? "" })
+          // Half of the money leaves before the dispute is lost: what is held stays.
+          const over = yield* Effect.flip(payout(user, name, currency, 10_001))
+          assert.strictEqual(over._tag, "InsufficientFunds")
+          yield* settleThere(name, "dispute", second, "lost")
+          yield* untilDispute(second, "lost")
+          yield* untilBalance(user, currency, 10_000)
+          assert.isTrue((yield* find(user, lost.id)).disputed)
+        }))
+    }
+
+    it.effect("a lost dispute is owed by a wallet that is empty, and paid when money comes", () =>
+      Effect.gen(function*() {
+        const user = yield* newId(UserId)
+        const payment = yield* paidBy(user, "paystack", "NGN")
+        const gone = yield* payout(user, "paystack", "NGN", 9_000)
+        yield* settleThere("paystack", "payout", yield* referenceOf(gone.id), "success")
+        yield* untilBalance(user, "NGN", 1_000)
+        const reference = yield* dispute("paystack", { id: payment.id, reference: payment.providerReference ?? "" })
+        yield* settleThere("paystack", "dispute", reference, "lost")
+        yield* untilDispute(reference, "lost")
+        yield* untilBalance(user, "NGN", 0)
+        yield* paidBy(user, "paystack", "NGN", 12_000)
+        yield* owner(`UPDATE payments.disputes SET updated_at = now() - interval '5 minutes' WHERE reference = $1`, [
+          reference
+        ])
+        yield* Effect.flatMap(Reconciliation, ({ askAboutStuck }) => askAboutStuck)
+        yield* untilBalance(user, "NGN", 3_000)
+        const owed = yield* owner(`SELECT sum(balance)::int FROM wallet.accounts WHERE owner LIKE 'receivable:%'`)
+        assert.strictEqual(owed[0]?.[0], 0)
+      }))
+
+    it.effect("a refund that was made behind our back is reported, and moves nothing", () =>
+      Effect.gen(function*() {
+        const user = yield* newId(UserId)
+        const payment = yield* paidBy(user, "paystack", "NGN")
+        const { paystack } = yield* Fakes
+        yield* Effect.promise(() =>
+          fetch(`${paystack.url}/refund`, {
+            method: "POST",
+            headers: { authorization: "Bearer sk_test_paystack", "content-type": "application/json" },
+            body: JSON.stringify({ transaction: payment.providerReference, amount: 500, currency: "NGN" })
+          })
+        )
+        const report = yield* Effect.flatMap(Reconciliation, ({ run }) => run(1))
+        assert.deepStrictEqual(report.differences.map(({ kind, says }) => [kind, says]), [
+          ["refund", "A refund of 500 NGN that was not asked for here."]
+        ])
+        assert.strictEqual(yield* balance(user, "NGN"), 10_000)
+      }))
+  }
+)
