@@ -114,8 +114,7 @@ const make = Effect.gen(function*() {
 
   const insertPayout = Effect.fn("OutgoingStore.insertPayout")(function*(intent: PayoutIntent, most: bigint) {
     const { amount, currency, destination, destinationType, id, last4, needsApproval, provider, userId } = intent
-    yield* sql`INSERT INTO payments.payout_members (user_id) VALUES (${userId}) ON CONFLICT DO NOTHING`
-    yield* sql`SELECT 1 FROM payments.payout_members WHERE user_id = ${userId} FOR UPDATE`
+    yield* sql`INSERT INTO payments.payout_members VALUES (${userId}) ON CONFLICT (user_id) DO UPDATE SET user_id = ${userId}`
     const known = yield* find(id)
     if (Option.isSome(known)) return known.value
     const [lately] = yield* sql<{ readonly sum: string; readonly minute: number }>`
