@@ -112,15 +112,16 @@ export const shed = (server: Server, { classOf, corsOrigins, limits }: Shedding)
         reads: counter("reads"),
         video: counter("video")
       }
+      const lowest = Math.min(...Object.values(limits))
       let unanswered = 0
       const answered = () => {
         unanswered -= 1
       }
       const isRefused = (request: unknown, response: unknown): boolean => {
         if (!(request instanceof IncomingMessage && response instanceof ServerResponse)) return false
-        const workClass = classOf(request.method ?? "", request.url ?? "")
-        if (workClass === undefined) return false
-        if (unanswered >= limits[workClass]) {
+        // Below the lowest of the limits it does not matter what the request is.
+        const workClass = unanswered < lowest ? undefined : classOf(request.method ?? "", request.url ?? "")
+        if (workClass !== undefined && unanswered >= limits[workClass]) {
           counters[workClass].updateUnsafe(1, context)
           refuse(request, response, workClass, corsOrigins)
           return true
