@@ -20,7 +20,7 @@ Starts everything it needs itself (PostgreSQL, our API, Express, Fastify; pgbenc
 durable database, measures them in turns, checks everybody's books and prints ratios. About a quarter of an hour.
 
   --rounds N      rounds of each comparison (5)
-  --seconds N     seconds measured in a round, after 2 s of warm-up (4)
+  --seconds N     seconds measured in a round, after 2 s of warm-up (3)
   --rows A,B      only these rows, or all whose names begin so: transfers, hot/express
   --json FILE     write the rows, the machine and the versions as JSON
   --markdown FILE write the table for a page of documentation
@@ -34,7 +34,7 @@ const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: "string", default: "5" },
-    seconds: { type: "string", default: "4" },
+    seconds: { type: "string", default: "3" },
     rows: { type: "string" },
     json: { type: "string" },
     svg: { type: "string" },
