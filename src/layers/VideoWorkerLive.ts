@@ -1,4 +1,5 @@
 import { Config, Duration, Effect, Layer, Schema } from "effect"
+import { availableParallelism } from "node:os"
 import { join } from "node:path"
 import { settlementCommands, verificationCommands } from "../services/Commands.ts"
 import { FingerprintStore } from "../services/FingerprintStore.ts"
@@ -58,8 +59,12 @@ const quietly = <A, E extends { readonly message: string }, R>(round: Effect.Eff
 // The worker's pool has six connections, and each verification needs one now and then.
 const Concurrency = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 16 }))
 
+// One processor stays free of decoding: with all of them taken, whoever wakes for a payment first has to drive somebody off,
+// at each of its steps (docs/adr/0025).
+const processorsLeft = Math.min(4, Math.max(1, availableParallelism() - 1))
+
 const verifiers = Layer.unwrap(Effect.gen(function*() {
-  const concurrency = yield* Config.schema(Concurrency, "VIDEO_CONCURRENCY").pipe(Config.withDefault(2))
+  const concurrency = yield* Config.schema(Concurrency, "VIDEO_CONCURRENCY").pipe(Config.withDefault(processorsLeft))
   const one = (number: number) =>
     supervised("video", `verifier-${number}`, Effect.flatMap(Verifier, ({ next }) => Effect.forever(next)))
   return Layer.mergeAll(one(1), ...Array.from({ length: concurrency - 1 }, (_, at) => one(at + 2)))

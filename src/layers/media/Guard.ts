@@ -1,5 +1,6 @@
 import { Effect } from "effect"
 import { execFile } from "node:child_process"
+import { existsSync } from "node:fs"
 import { access } from "node:fs/promises"
 import type { Guard } from "../../services/MediaEngine.ts"
 
@@ -38,6 +39,14 @@ interface Wall {
 const ownUser = "60999"
 const readOnly = "-all,+dac_read_search"
 
+const lowest = [["nice", "-n", "19"], ["chrt", "--idle", "0"]]
+
+/**
+ * Linux takes a processor that runs nothing but idle-class processes for a free one and wakes others there, which then should
+ * drive them off at once. Where it shares processors among sessions first, they do not: they wait for the end of a slice.
+ */
+const yielding = existsSync("/proc/self/autogroup") ? lowest : lowest.toReversed()
+
 const walls = (limits: ChildLimits): ReadonlyArray<Wall> => [
   // An ordinary user can only make a network namespace inside a user namespace of its own.
   { name: "no_network", ways: [["unshare", "-n"], ["unshare", "-c", "-n"], ["unshare", "-r", "-n"]] },
@@ -53,7 +62,7 @@ const walls = (limits: ChildLimits): ReadonlyArray<Wall> => [
       "--core=0"
     ]]
   },
-  { name: "idle_priority", ways: limits.idle ? [["chrt", "--idle", "0"]] : [] },
+  { name: "idle_priority", ways: limits.idle ? yielding : [] },
   // When the whole machine runs out of memory, the kernel takes this process and not the database.
   { name: "first_out_of_memory", ways: [["choom", "-n", "1000", "--"]] },
   // Root can become somebody else, who keeps one right: to read. The spool is private, and so may be the program's folder.
