@@ -40,7 +40,12 @@ describe("the pools of a running Midnight", () => {
     const clip = join(folder, "clip.mp4")
     writeFileSync(clip, "Nobody gets as far as to look at it.")
     const none = { upload: "", submission: "", command: "", videoId: "", sha256: "", submissionId: "", clip }
-    const { window } = await faulty(stage, regression.fault, regression.fault.video, none, few)
-    assert.notDeepEqual(window.errors, {})
+    // Where others keep the processors, uploads come too slowly now and then to exhaust anything: then it is tried again.
+    let errors = 0
+    for (let tries = 0; tries < 5 && errors === 0; tries++) {
+      const { window } = await faulty(stage, regression.fault, regression.fault.video, none, few)
+      errors = Object.values(window.errors).reduce((all, some) => all + some, 0)
+    }
+    assert.isAbove(errors, 0)
   }, 180_000)
 })
