@@ -228,4 +228,18 @@ layer(Ground, { timeout: "2 minutes", excludeTestServices: true })("the doctor",
       assert.strictEqual(well.code, 0, well.out)
       assert.include(well.out, "\"healthy\": true")
     }))
+
+  it.effect("finds it healthy also once PostgreSQL has looked after its empty tables", () =>
+    Effect.gen(function*() {
+      const sql = yield* PgClient.PgClient
+      yield* sql.unsafe("VACUUM ANALYZE").unprepared
+      const report = yield* examineDatabase()
+      assert.deepStrictEqual(report.findings, [])
+      assert.isTrue(report.healthy)
+      for (const index of (yield* plainIndexes).filter(({ index }) => index === "payments_of_user")) {
+        const { findings } = yield* without(index, examineDatabase())
+        assert.isAbove(findings.length, 0)
+        assert.isTrue(findings.every((finding) => finding.index === "payments_of_user"))
+      }
+    }))
 })

@@ -85,7 +85,7 @@ export const examineDatabase = Effect.fnUntraced(function*(wanted?: (query: stri
   const indexes = yield* indexUse(sql)
   const tables = yield* tableSizes(sql)
   const { madeUp, today, unscanned } = yield* examineAll(wanted)
-  const findings = diagnose({ today, unscanned, indexes })
+  const findings = diagnose({ today, unscanned, indexes, tables })
   const report: DoctorReport = {
     database: place.name,
     server: place.server,

@@ -74,13 +74,16 @@ export interface TableSize {
   readonly bytes: number
   readonly indexBytes: number
   readonly sequentialScans: number
+  /** PostgreSQL has counted a row at most. To find that, walking any of its indexes costs the same as the right one. */
+  readonly almostEmpty: boolean
 }
 
 export const tableSizes = (sql: SqlClient.SqlClient) =>
   sql.unsafe<TableSize>(
     `SELECT n.nspname || '.' || t.relname AS table, greatest(t.reltuples, u.n_live_tup, 0)::float8 AS rows,
             pg_table_size(t.oid)::float8 AS bytes, pg_indexes_size(t.oid)::float8 AS "indexBytes",
-            coalesce(u.seq_scan, 0)::float8 AS "sequentialScans"
+            coalesce(u.seq_scan, 0)::float8 AS "sequentialScans",
+            t.reltuples BETWEEN 0 AND 1 AND pg_relation_size(t.oid) <= current_setting('block_size')::int AS "almostEmpty"
        FROM pg_class t
        JOIN pg_namespace n ON n.oid = t.relnamespace
        LEFT JOIN pg_stat_user_tables u ON u.relid = t.oid
