@@ -3,6 +3,7 @@ import { Effect, Schema } from "effect"
 import { randomUUID } from "node:crypto"
 import { SubmissionId, VideoId } from "../../src/domain/Ids.ts"
 import { ApiTest, as, eventually, keyed, type Member, register, send } from "../layers/ApiTest.ts"
+import { active } from "./RewardsContracts.ts"
 import { Cast, type Contracts } from "./RouteContract.ts"
 
 export const submission = [
@@ -41,7 +42,37 @@ const submitted = Effect.gen(function*() {
   return { member, submission: body }
 })
 
+/** A campaign of the sponsor's, and what a member submitted to it. */
+const submittedToCampaign = Effect.gen(function*() {
+  const { client } = yield* ApiTest
+  const { id: campaignId } = yield* active
+  const member = yield* register()
+  const videoId = yield* uploaded(member)
+  const { body } = yield* client.video.verify({ payload: { videoId, campaignId } }).pipe(keyed, as(member))
+  return { campaignId, submission: body }
+})
+
 export const videoContracts: Contracts = {
+  "GET /api/campaigns/:id/submissions": {
+    status: 200,
+    signedIn: true,
+    keyed: false,
+    shape: { "": ["items", "nextCursor"], "items.0": submission },
+    owned: true,
+    attempt: Effect.map(Effect.all([submittedToCampaign, Cast]), ([{ campaignId }, { sponsor }]) => ({
+      path: `/api/campaigns/${campaignId}/submissions`,
+      token: sponsor.token
+    })),
+    typed: Effect.gen(function*() {
+      const { client } = yield* ApiTest
+      const { sponsor } = yield* Cast
+      const { campaignId, submission: { id } } = yield* submittedToCampaign
+      const look = client.video.campaignSubmissions({ params: { id: campaignId }, query: { limit: 1 } })
+      const { items, nextCursor } = yield* look.pipe(as(sponsor))
+      assert.deepStrictEqual([items.map((one) => one.id), nextCursor], [[id], null])
+    }),
+    wrongQuery: [["limit=0", "/query/limit"], ["limit=101", "/query/limit"], ["cursor=!", "/query/cursor"]]
+  },
   "POST /api/video/uploads": {
     status: 201,
     signedIn: true,
