@@ -42,14 +42,17 @@ const submitted = Effect.gen(function*() {
   return { member, submission: body }
 })
 
-/** A campaign of the sponsor's, and what a member submitted to it. */
+/** A campaign of the sponsor's, and what two members submitted to it, the newest first. */
 const submittedToCampaign = Effect.gen(function*() {
   const { client } = yield* ApiTest
   const { id: campaignId } = yield* active
-  const member = yield* register()
-  const videoId = yield* uploaded(member)
-  const { body } = yield* client.video.verify({ payload: { videoId, campaignId } }).pipe(keyed, as(member))
-  return { campaignId, submission: body }
+  const ids: Array<SubmissionId> = []
+  for (const member of [yield* register(), yield* register()]) {
+    const videoId = yield* uploaded(member)
+    const { body } = yield* client.video.verify({ payload: { videoId, campaignId } }).pipe(keyed, as(member))
+    ids.unshift(body.id)
+  }
+  return { campaignId, ids }
 })
 
 export const videoContracts: Contracts = {
@@ -66,10 +69,10 @@ export const videoContracts: Contracts = {
     typed: Effect.gen(function*() {
       const { client } = yield* ApiTest
       const { sponsor } = yield* Cast
-      const { campaignId, submission: { id } } = yield* submittedToCampaign
-      const look = client.video.campaignSubmissions({ params: { id: campaignId }, query: { limit: 1 } })
+      const { campaignId, ids } = yield* submittedToCampaign
+      const look = client.video.campaignSubmissions({ params: { id: campaignId }, query: { limit: 2 } })
       const { items, nextCursor } = yield* look.pipe(as(sponsor))
-      assert.deepStrictEqual([items.map((one) => one.id), nextCursor], [[id], null])
+      assert.deepStrictEqual([items.map((one) => one.id), nextCursor], [ids, null])
     }),
     wrongQuery: [["limit=0", "/query/limit"], ["limit=101", "/query/limit"], ["cursor=!", "/query/cursor"]]
   },
