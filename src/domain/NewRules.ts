@@ -10,6 +10,14 @@ const bounds: ReadonlyArray<readonly [lower: keyof VerificationRules, upper: key
   ["reviewSilenceRatio", "maxSilenceRatio"]
 ]
 
+// What the media child opens and decodes, by FFmpeg's names. Rules that ask for anything else pay for videos that never pass.
+const known = {
+  containers: /^(mov|mp4|m4a|3gp|3g2|mj2|matroska|webm)$/,
+  videoCodecs: /^(h264|hevc|vp8|vp9|av1|mpeg4|mpeg2video|h263)$/,
+  audioCodecs: /^(aac|opus|mp3|vorbis|flac|alac|ac3|eac3|amr_nb|amr_wb|pcm(_[a-z0-9]+)?)$/
+}
+const namesOf = ["containers", "videoCodecs", "audioCodecs"] as const
+
 /** What no video at all could meet, or no person would ever see, with the place where it is said. */
 const contradictions = (rules: VerificationRules) => [
   ...bounds.filter(([lower, upper]) => rules[lower] > rules[upper]).map(([lower, upper]) => ({
@@ -20,6 +28,15 @@ const contradictions = (rules: VerificationRules) => [
     ? [{ path: ["maxPixels"], issue: "This is less than minLongSide x minShortSide" }]
     : []),
   ...(["containers", "videoCodecs"] as const).filter((name) => rules[name].length === 0).map((name) => ({
+    path: [name],
+    issue: "This allows nothing"
+  })),
+  ...namesOf.flatMap((list) =>
+    rules[list].flatMap((name, at) =>
+      known[list].test(name) ? [] : [{ path: [list, at], issue: "Nothing by this name is read here" }]
+    )
+  ),
+  ...(["maxSeconds", "maxFps"] as const).filter((name) => rules[name] === 0).map((name) => ({
     path: [name],
     issue: "This allows nothing"
   })),

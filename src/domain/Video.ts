@@ -2,6 +2,7 @@ import { type DateTime, Option, Schema } from "effect"
 import { CampaignId, SubmissionId, UserId, VideoId } from "./Ids.ts"
 import { Instant } from "./Instant.ts"
 import { Money } from "./Money.ts"
+import { pageOf } from "./Page.ts"
 import { Problem } from "./Problem.ts"
 import { Check, Judgement, VerificationRules } from "./Verification.ts"
 
@@ -98,6 +99,10 @@ export const SubmissionPage = Schema.Struct({
   nextCursor: Schema.NullOr(SubmissionCursor)
 }).annotate({ identifier: "SubmissionPage" })
 export type SubmissionPage = typeof SubmissionPage.Type
+
+/** What was submitted to a campaign, for its sponsor: as the members see it, without saying who they are. */
+export const CampaignSubmissions = pageOf(Submission).annotate({ identifier: "CampaignSubmissions" })
+export type CampaignSubmissions = typeof CampaignSubmissions.Type
 
 /** What the store keeps of a submission. */
 export interface StoredSubmission {

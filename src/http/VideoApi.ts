@@ -1,10 +1,12 @@
 import { Schema } from "effect"
-import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "effect/http-api"
-import { SubmissionId } from "../domain/Ids.ts"
-import { NotFound, TooManyRequests, Unavailable } from "../domain/Problem.ts"
+import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { CampaignId, SubmissionId } from "../domain/Ids.ts"
+import { pageQuery } from "../domain/Page.ts"
+import { InvalidRequest, NotFound, TooManyRequests, Unavailable } from "../domain/Problem.ts"
 import { CampaignFull, CampaignNotActive, MemberCapReached } from "../domain/Rewards.ts"
 import { UploadQuotaReached } from "../domain/Uploads.ts"
 import {
+  CampaignSubmissions,
   CreateUpload,
   Submission,
   SubmissionCursor,
@@ -65,8 +67,17 @@ const submission = HttpApiEndpoint.get("submission", "/api/video/submissions/:id
 })
   .middleware(Admission).middleware(RateLimit).middleware(Authorization)
 
+const campaignSubmissions = HttpApiEndpoint.get("campaignSubmissions", "/api/campaigns/:id/submissions", {
+  params: { id: CampaignId },
+  query: pageQuery,
+  success: CampaignSubmissions,
+  error: [InvalidRequest, NotFound, Unavailable]
+})
+  .middleware(Admission).middleware(RateLimit).middleware(Authorization)
+  .annotate(OpenApi.Description, "For the campaign's sponsor: what was submitted, newest first, with its pictures.")
+
 /** Uploads are announced here and sent to the video process; verification is asked for here and done there. */
 export class VideoApi extends HttpApiGroup.make("video")
-  .add(createUpload, verify, submissions, submission)
+  .add(createUpload, verify, submissions, submission, campaignSubmissions)
   .annotateEndpoints(AccessPolicy, "signedIn")
 {}

@@ -1,6 +1,7 @@
 import { Effect, Option } from "effect"
 import { HttpApiBuilder, HttpApiSchema } from "effect/http-api"
 import { CurrentUser } from "../domain/Principal.ts"
+import { Reviews } from "../services/Reviews.ts"
 import { Videos } from "../services/Videos.ts"
 import { Api } from "./Api.ts"
 
@@ -11,6 +12,7 @@ export const VideoHandlers = HttpApiBuilder.group(
   "video",
   Effect.fnUntraced(function*(handlers) {
     const videos = yield* Videos
+    const reviews = yield* Reviews
     return handlers.handleAll({
       createUpload: ({ payload }) => Effect.flatMap(CurrentUser, ({ userId }) => videos.createUpload(userId, payload)),
       verify: ({ payload }) =>
@@ -24,7 +26,15 @@ export const VideoHandlers = HttpApiBuilder.group(
           CurrentUser,
           ({ userId }) => videos.submissions(userId, Option.fromUndefinedOr(query.cursor), query.limit ?? defaultLimit)
         ),
-      submission: ({ params }) => Effect.flatMap(CurrentUser, ({ userId }) => videos.submission(userId, params.id))
+      submission: ({ params }) => Effect.flatMap(CurrentUser, ({ userId }) => videos.submission(userId, params.id)),
+      campaignSubmissions: ({ params, query }) =>
+        Effect.flatMap(CurrentUser, ({ userId }) =>
+          reviews.ofCampaign({
+            campaignId: params.id,
+            sponsor: userId,
+            cursor: query.cursor,
+            limit: query.limit ?? defaultLimit
+          }))
     })
   })
 )

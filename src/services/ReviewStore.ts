@@ -51,6 +51,12 @@ export class ReviewStore extends Context.Service<ReviewStore, {
     after: Option.Option<{ readonly at: string; readonly id: SubmissionId }>,
     limit: number
   ): Effect.Effect<ReadonlyArray<ReviewRow>, SqlError>
+  /** What was submitted to a campaign, the newest first, those before the position. */
+  ofCampaign(
+    campaignId: CampaignId,
+    before: Option.Option<{ readonly at: string; readonly id: SubmissionId }>,
+    limit: number
+  ): Effect.Effect<ReadonlyArray<ReviewRow>, SqlError>
   /**
    * Writes the verdict unless there is one, and with it, in the same transaction, the settlement of a campaign's
    * submission. False when somebody else had decided, or when it is the reviewer's own.
@@ -90,6 +96,23 @@ export class ReviewStore extends Context.Service<ReviewStore, {
             AND (created_at, id) > (coalesce(${at}::timestamptz, '-infinity'),
                                     coalesce(${id}::uuid, '00000000-0000-0000-0000-000000000000'))
           ORDER BY created_at, id LIMIT ${limit}`
+      })
+
+      const ofCampaign = SqlSchema.findAll({
+        Request: Schema.Struct({
+          campaignId: CampaignId,
+          at: Schema.OptionFromNullOr(Schema.String),
+          id: Schema.OptionFromNullOr(SubmissionId),
+          limit: Schema.Int
+        }),
+        Result: ReviewRow,
+        execute: ({ at, campaignId, id, limit }) =>
+          sql`
+          SELECT ${columns} FROM video.submissions
+          WHERE campaign_id = ${campaignId} AND status <> 'reserving'
+            AND (created_at, id) < (coalesce(${at}::timestamptz, 'infinity'),
+                                    coalesce(${id}::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+          ORDER BY created_at DESC, id DESC LIMIT ${limit}`
       })
 
       const writeVerdict = SqlSchema.findOneOption({
@@ -135,6 +158,13 @@ export class ReviewStore extends Context.Service<ReviewStore, {
             status,
             at: Option.map(after, ({ at }) => at),
             id: Option.map(after, ({ id }) => id),
+            limit
+          })),
+        ofCampaign: (campaignId, before, limit) =>
+          decoded(ofCampaign({
+            campaignId,
+            at: Option.map(before, ({ at }) => at),
+            id: Option.map(before, ({ id }) => id),
             limit
           })),
         decide,

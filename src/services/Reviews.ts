@@ -1,5 +1,5 @@
 import { Context, Effect, Layer, Option, Schema } from "effect"
-import { SubmissionId } from "../domain/Ids.ts"
+import { type CampaignId, SubmissionId, type UserId } from "../domain/Ids.ts"
 import { cursorOf, cut, PositionInstant } from "../domain/Page.ts"
 import type { Principal } from "../domain/Principal.ts"
 import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
@@ -11,16 +11,19 @@ import {
   type ReviewSubmission,
   reviewView
 } from "../domain/Review.ts"
-import type { SubmissionStatus } from "../domain/Video.ts"
+import { type CampaignSubmissions, type SubmissionStatus, view } from "../domain/Video.ts"
 import { currentOrigin } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
 import { PictureUrls } from "./PictureUrls.ts"
 import { type ReviewRow, ReviewStore } from "./ReviewStore.ts"
+import { Rewards } from "./Rewards.ts"
 
 const position = cursorOf(Schema.Struct({ at: PositionInstant, id: SubmissionId }))
 
 const notFound = new NotFound({ detail: "There is no submission by that id." })
-/** What people decide: what the worker was unsure of, and whatever else has no verdict yet. */
+const noCampaign = new NotFound({ detail: "You have no campaign by that id." })
+
+/** What people decide: what the worker was unsure of, and whatever else has no verdict yet. And what a sponsor sees of it. */
 export class Reviews extends Context.Service<Reviews, {
   queue(query: {
     readonly status: SubmissionStatus
@@ -39,12 +42,20 @@ export class Reviews extends Context.Service<Reviews, {
     reviewer: Principal,
     request: DecideSubmission
   ): Effect.Effect<ReviewSubmission, NotFound | OwnSubmission | AlreadyDecided | Unavailable>
+  /** What was submitted to a campaign, as its members see it and with its pictures, for its sponsor; the newest first. */
+  ofCampaign(query: {
+    readonly campaignId: CampaignId
+    readonly sponsor: UserId
+    readonly cursor: string | undefined
+    readonly limit: number
+  }): Effect.Effect<CampaignSubmissions, NotFound | InvalidRequest | Unavailable>
 }>()("midnight/services/video/Reviews") {
   static readonly layer = Layer.effect(
     Reviews,
     Effect.gen(function*() {
       const store = yield* ReviewStore
       const pictures = yield* PictureUrls
+      const rewards = yield* Rewards
       const shown = Effect.fnUntraced(function*(row: ReviewRow) {
         const submission = yield* Effect.mapError(Effect.fromOption(reviewView(row)), () => notFound)
         return { ...submission, ...(yield* pictures.of(row)) }
@@ -86,7 +97,20 @@ export class Reviews extends Context.Service<Reviews, {
         return yield* shown(after.value)
       })
 
-      return Reviews.of({ queue, decide })
+      const asMember = Effect.fnUntraced(function*(row: ReviewRow) {
+        const submission = yield* Effect.mapError(Effect.fromOption(view(row)), () => notFound)
+        return { ...submission, ...(yield* pictures.of(row)) }
+      })
+
+      const ofCampaign: Reviews["Service"]["ofCampaign"] = Effect.fn("Reviews.ofCampaign")(function*(query) {
+        if (!(yield* rewards.sponsors(query.sponsor, query.campaignId))) return yield* noCampaign
+        const before = yield* position.decode(query.cursor)
+        const rows = yield* withDatabase(store.ofCampaign(query.campaignId, before, query.limit + 1))
+        const page = yield* cut(rows, query.limit, (last) => position.encode({ at: last.position, id: last.id }))
+        return { items: yield* Effect.orDie(Effect.forEach(page.items, asMember)), nextCursor: page.nextCursor }
+      })
+
+      return Reviews.of({ queue, decide, ofCampaign })
     })
   )
 }

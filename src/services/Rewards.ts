@@ -40,6 +40,8 @@ export class Rewards extends Context.Service<Rewards, {
   settle(command: typeof SettleCommand.Type): Effect.Effect<void, PostError | VerdictMissing>
   /** Whether money of somebody's still waits here: a campaign of theirs is not closed, or a reward is not decided. */
   isInvolved(userId: UserId): Effect.Effect<boolean, Unavailable>
+  /** Whether the campaign is this sponsor's. */
+  sponsors(userId: UserId, campaignId: CampaignId): Effect.Effect<boolean, Unavailable>
   /** Gives back the slots whose taking was begun and never ended. One round of the sweeper. */
   readonly sweep: Effect.Effect<void, Unavailable>
 }>()("midnight/services/rewards/Rewards") {
@@ -156,7 +158,11 @@ export class Rewards extends Context.Service<Rewards, {
 
       const isInvolved = Effect.fn("Rewards.isInvolved")((userId: UserId) => withDatabase(store.isInvolved(userId)))
 
-      return Rewards.of({ reserve, release, settle, isInvolved, sweep })
+      const sponsors = Effect.fn("Rewards.sponsors")(function*(userId: UserId, campaignId: CampaignId) {
+        return Option.exists(yield* withDatabase(store.find(campaignId)), ({ sponsorId }) => sponsorId === userId)
+      })
+
+      return Rewards.of({ reserve, release, settle, isInvolved, sponsors, sweep })
     })
   )
 }

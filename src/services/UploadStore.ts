@@ -25,8 +25,8 @@ export class UploadStore extends Context.Service<UploadStore, {
   among(ids: ReadonlyArray<VideoId>): Effect.Effect<ReadonlyArray<UploadRow>, SqlError>
   /** The first to finish an upload decides its bytes; answers the row that holds, whoever wrote it. */
   complete(id: VideoId, sha256: string): Effect.Effect<Option.Option<UploadRow>, SqlError>
-  /** Takes back an upload that is not finished. */
-  cancel(id: VideoId): Effect.Effect<void, SqlError>
+  /** Takes back an upload that is not finished; answers whether it is, and so was not taken back. */
+  cancel(id: VideoId): Effect.Effect<boolean, SqlError>
   /** Removes uploads that nobody finished while they could be resumed. */
   readonly forget: Effect.Effect<void, SqlError>
   /**
@@ -57,11 +57,18 @@ export class UploadStore extends Context.Service<UploadStore, {
         return yield* decoded(find(id))
       }, sql.withTransaction)
 
+      const cancel = Effect.fn("UploadStore.cancel")(function*(id: VideoId) {
+        yield* sql`DELETE FROM video.uploads WHERE id = ${id} AND status = 'pending'`
+        // Whoever completed it first held the row meanwhile, so a second look tells.
+        const completed = yield* sql`SELECT 1 FROM video.uploads WHERE id = ${id} AND status = 'complete'`
+        return completed.length > 0
+      }, sql.withTransaction)
+
       return UploadStore.of({
         find: (id) => decoded(find(id)),
         among: (ids) => decoded(among(ids)),
         complete,
-        cancel: (id) => Effect.asVoid(sql`DELETE FROM video.uploads WHERE id = ${id} AND status = 'pending'`),
+        cancel,
         forget: Effect.asVoid(sql`
           DELETE FROM video.uploads WHERE id IN (
             SELECT id FROM video.uploads

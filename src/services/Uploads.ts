@@ -190,10 +190,13 @@ export class Uploads extends Context.Service<Uploads, {
           const { videoId } = grant
           const upload = yield* opened(grant, true)
           if (Option.isSome(upload.sha256)) return yield* new UploadComplete({})
-          yield* places.alone(
-            videoId,
-            () => Effect.andThen(withDatabase(store.cancel(videoId)), spool.discard(videoId))
-          )
+          const takeBack = Effect.gen(function*() {
+            // Sent whole meanwhile, it is complete, and who asked must not be told that it is gone.
+            const completed = yield* withDatabase(store.cancel(videoId))
+            if (completed) return yield* new UploadComplete({})
+            yield* spool.discard(videoId)
+          })
+          yield* places.alone(videoId, () => takeBack)
         })
 
         return Uploads.of({ receive, progress, append, cancel, sweep: sweepSpool(spool, store, retention) })

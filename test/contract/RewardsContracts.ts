@@ -46,7 +46,7 @@ const activate = Effect.fnUntraced(function*(id: CampaignId) {
   return yield* client.rewards.activate({ params: { id } }).pipe(as((yield* Cast).sponsor))
 })
 const funded = Effect.flatMap(create(), ({ id }) => fund(id))
-const active = Effect.flatMap(funded, ({ id }) => activate(id))
+export const active = Effect.flatMap(funded, ({ id }) => activate(id))
 const byTheSponsor = (path: string) => Effect.map(Cast, ({ sponsor: { token } }) => ({ path, token }))
 
 export const rewardsContracts: Contracts = {

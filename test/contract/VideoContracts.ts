@@ -3,6 +3,7 @@ import { Effect, Schema } from "effect"
 import { randomUUID } from "node:crypto"
 import { SubmissionId, VideoId } from "../../src/domain/Ids.ts"
 import { ApiTest, as, eventually, keyed, type Member, register, send } from "../layers/ApiTest.ts"
+import { active } from "./RewardsContracts.ts"
 import { Cast, type Contracts } from "./RouteContract.ts"
 
 export const submission = [
@@ -41,7 +42,40 @@ const submitted = Effect.gen(function*() {
   return { member, submission: body }
 })
 
+/** A campaign of the sponsor's, and what two members submitted to it, the newest first. */
+const submittedToCampaign = Effect.gen(function*() {
+  const { client } = yield* ApiTest
+  const { id: campaignId } = yield* active
+  const ids: Array<SubmissionId> = []
+  for (const member of [yield* register(), yield* register()]) {
+    const videoId = yield* uploaded(member)
+    const { body } = yield* client.video.verify({ payload: { videoId, campaignId } }).pipe(keyed, as(member))
+    ids.unshift(body.id)
+  }
+  return { campaignId, ids }
+})
+
 export const videoContracts: Contracts = {
+  "GET /api/campaigns/:id/submissions": {
+    status: 200,
+    signedIn: true,
+    keyed: false,
+    shape: { "": ["items", "nextCursor"], "items.0": submission },
+    owned: true,
+    attempt: Effect.map(Effect.all([submittedToCampaign, Cast]), ([{ campaignId }, { sponsor }]) => ({
+      path: `/api/campaigns/${campaignId}/submissions`,
+      token: sponsor.token
+    })),
+    typed: Effect.gen(function*() {
+      const { client } = yield* ApiTest
+      const { sponsor } = yield* Cast
+      const { campaignId, ids } = yield* submittedToCampaign
+      const look = client.video.campaignSubmissions({ params: { id: campaignId }, query: { limit: 2 } })
+      const { items, nextCursor } = yield* look.pipe(as(sponsor))
+      assert.deepStrictEqual([items.map((one) => one.id), nextCursor], [ids, null])
+    }),
+    wrongQuery: [["limit=0", "/query/limit"], ["limit=101", "/query/limit"], ["cursor=!", "/query/cursor"]]
+  },
   "POST /api/video/uploads": {
     status: 201,
     signedIn: true,

@@ -1,15 +1,19 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect, Layer, Option } from "effect"
 import { PrometheusMetrics } from "effect/observability"
 import { execFile } from "node:child_process"
 import { resolve } from "node:path"
 import type { SubmissionId } from "../../src/domain/Ids.ts"
+import { pool } from "../../src/layers/Pools.ts"
+import { verificationCommands } from "../../src/services/Commands.ts"
 import { DeadLetters } from "../../src/services/DeadLetters.ts"
+import { Reviews } from "../../src/services/Reviews.ts"
 import { VerificationStore } from "../../src/services/VerificationStore.ts"
 import { Videos } from "../../src/services/Videos.ts"
 import { eventually } from "../layers/ApiTest.ts"
 import { PgTest } from "../layers/PgTest.ts"
 import { balanceOf, openCampaign, person, reward, RewardsBench, submitted } from "../layers/RewardsBench.ts"
+import { testConfig } from "../layers/TestConfig.ts"
 import { asRole } from "../layers/VideoBench.ts"
 
 const owner = (statement: string) => asRole("owner", statement)
@@ -79,6 +83,22 @@ layer(RewardsBench(), { timeout: "60 seconds", excludeTestServices: true })("dur
       yield* eventually(balanceOf(member.userId), (balance) => balance === reward)
     }))
 
+  it.effect("tries a dead letter again that a reviewer has decided meanwhile, and changes nothing by it", () =>
+    Effect.gen(function*() {
+      const letters = yield* DeadLetters
+      const { id: campaign } = yield* openCampaign(1)
+      const { id, member } = yield* dead(campaign)
+      const reviewer = yield* person("reviewer")
+      const decision = { decision: "approve", reason: "I have watched it." } as const
+      yield* Effect.flatMap(Reviews, (reviews) => reviews.decide(id, reviewer, decision))
+      const requeue = letters.requeue("verification_commands", id, reviewer.userId)
+      const both = yield* Effect.all([Effect.exit(requeue), Effect.exit(requeue)], { concurrency: "unbounded" })
+      assert.strictEqual(both.filter(({ _tag }) => _tag === "Success").length, 1)
+      assert.strictEqual(yield* statusOf(id), "approved")
+      assert.isFalse(yield* approve(id))
+      yield* eventually(balanceOf(member.userId), (balance) => balance === reward)
+    }))
+
   it.effect("lists the dead of all queues page by page, each once", () =>
     Effect.gen(function*() {
       const letters = yield* DeadLetters
@@ -125,6 +145,33 @@ layer(RewardsBench(), { timeout: "60 seconds", excludeTestServices: true })("dur
       assert.include(twice.out, "it is pending")
       const help = yield* command("--help")
       assert.include(help.out, "requeue")
+    }))
+
+  it.effect("purges a command a week after it was done, and never one that waits or is dead", () =>
+    Effect.gen(function*() {
+      const put = (id: string, state: string, days: number) =>
+        owner(
+          `INSERT INTO queue.verification_commands
+             (id, queue_name, element, state, attempts, visible_at, created_at, updated_at)
+           VALUES ('${id}', 'purging', '{}', '${state}', 1, now() + interval '1 day', now() - interval '90 days',
+                   (now() AT TIME ZONE 'UTC') - interval '${days} days')`
+        )
+      yield* put("done long ago", "completed", 8)
+      yield* put("done", "completed", 6)
+      yield* put("dead", "failed", 90)
+      yield* put("waits", "pending", 90)
+      const ids = Effect.map(
+        owner("SELECT id FROM queue.verification_commands WHERE queue_name = 'purging' ORDER BY id"),
+        (rows) => rows.map(String)
+      )
+      // What the video process builds to take from its queue; one round of purging comes at its start.
+      const taking = verificationCommands("consumer").pipe(
+        Layer.provide(pool("videoWorker")),
+        Layer.provide(testConfig())
+      )
+      yield* Effect.scoped(Effect.andThen(Layer.build(taking), eventually(ids, (left) => left.length < 4)))
+      assert.deepStrictEqual(yield* ids, ["dead", "done", "waits"])
+      yield* owner("DELETE FROM queue.verification_commands WHERE queue_name = 'purging'")
     }))
 
   it.effect("takes as many submissions as may wait, and answers Unavailable to one more until one is done", () =>

@@ -1,4 +1,4 @@
-import { describe, expect, layer } from "@effect/vitest"
+import { describe, expect, layer, vi } from "@effect/vitest"
 import { Effect, Fiber, Layer, Logger, Schedule } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
@@ -8,6 +8,9 @@ import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
 import { MediaEngine } from "../../src/services/MediaEngine.ts"
 import { analyse, analyseBy, Clips } from "../layers/clips.ts"
 import { recordedTracer } from "../layers/recorded-tracer.ts"
+
+// Children run at the lowest priority: on a machine that is busy with other tests they wait for a processor.
+vi.setConfig({ testTimeout: 180_000 })
 
 const sources = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url))
 
@@ -24,6 +27,12 @@ const isAlive = (pid: number) => {
 const until = (condition: Effect.Effect<boolean>) =>
   Effect.repeat(condition, { schedule: Schedule.spaced("10 millis"), until: (holds) => holds })
 
+/**
+ * Killed, a child at the lowest priority still needs a turn of a processor to end, which a busy machine may give it late. One
+ * that was left alone never ends, and the test runs out of time.
+ */
+const untilGone = (pid: number) => until(Effect.sync(() => !isAlive(pid)))
+
 /** Starts a job that waits for good, and gives its child's pid. */
 const hanging = Effect.gen(function*() {
   const { pid, tracer } = yield* recordedTracer
@@ -33,7 +42,7 @@ const hanging = Effect.gen(function*() {
 
 const fixtures = Layer.merge(MediaEngineLive.layer(), Clips.layer)
 
-layer(fixtures, { excludeTestServices: true, timeout: "30 seconds" })("MediaEngine and its child process", (it) => {
+layer(fixtures, { excludeTestServices: true, timeout: "120 seconds" })("MediaEngine and its child process", (it) => {
   describe("a failing child", () => {
     it.effect("that segfaults is MediaEngineFailed, crashed", () =>
       Effect.gen(function*() {
@@ -49,7 +58,7 @@ layer(fixtures, { excludeTestServices: true, timeout: "30 seconds" })("MediaEngi
         const { pid, tracer } = yield* recordedTracer
         const error = yield* Effect.flip(analyseBy({ wallSeconds: 1 }, "hang").pipe(Effect.withTracer(tracer)))
         expect(error.reason).toBe("timed_out")
-        expect(isAlive(yield* pid)).toBe(false)
+        yield* untilGone(yield* pid)
       }))
 
     it.effect("that outgrows its memory is MediaEngineFailed, out_of_memory, and is gone", () =>
@@ -59,7 +68,7 @@ layer(fixtures, { excludeTestServices: true, timeout: "30 seconds" })("MediaEngi
           analyseBy({ residentBytes: 30_000_000 }, "hang").pipe(Effect.withTracer(tracer))
         )
         expect(error.reason).toBe("out_of_memory")
-        expect(isAlive(yield* pid)).toBe(false)
+        yield* untilGone(yield* pid)
       }))
 
     it.effect("that cannot answer is MediaEngineFailed, crashed, with its own words", () =>
@@ -114,7 +123,7 @@ layer(fixtures, { excludeTestServices: true, timeout: "30 seconds" })("MediaEngi
         const { fiber, pid } = yield* hanging
         expect(isAlive(pid)).toBe(true)
         yield* Fiber.interrupt(fiber)
-        expect(isAlive(pid)).toBe(false)
+        yield* untilGone(pid)
       }))
 
     it.effect("when the process that asked is killed", () =>
@@ -126,7 +135,7 @@ layer(fixtures, { excludeTestServices: true, timeout: "30 seconds" })("MediaEngi
         const pid = Number(line)
         expect(isAlive(pid)).toBe(true)
         parent.kill("SIGKILL")
-        yield* until(Effect.sync(() => !isAlive(pid)))
+        yield* untilGone(pid)
       }))
 
     it.effect("when its input ends in the middle of native work, without any guard around it", () =>

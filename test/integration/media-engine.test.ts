@@ -31,7 +31,7 @@ const measured = (name: string) =>
 
 const fixtures = Layer.merge(MediaEngineLive.layer(), Clips.layer)
 
-layer(fixtures, { excludeTestServices: true, timeout: "30 seconds" })("MediaEngine", (it) => {
+layer(fixtures, { excludeTestServices: true, timeout: "120 seconds" })("MediaEngine", (it) => {
   describe("a good video", () => {
     it.effect("is approved, and measured as it was made", () =>
       Effect.gen(function*() {

@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Exit, Option } from "effect"
-import { SubmissionId } from "../../src/domain/Ids.ts"
+import { SubmissionId, type UserId } from "../../src/domain/Ids.ts"
 import type { Principal } from "../../src/domain/Principal.ts"
 import { newId } from "../../src/services/NewId.ts"
 import { Reviews } from "../../src/services/Reviews.ts"
@@ -87,6 +87,32 @@ layer(RewardsBench(), { timeout: "60 seconds", excludeTestServices: true })("a r
       yield* settled(id)
       assert.strictEqual(yield* balanceOf(member.userId), 0)
       assert.strictEqual((yield* submitted(campaign.id, (yield* person()).userId)).status, "queued")
+    }))
+
+  it.effect("shows a sponsor what was submitted to the campaign, newest first, with its pictures, and nobody else", () =>
+    Effect.gen(function*() {
+      const reviews = yield* Reviews
+      const campaign = yield* openCampaign(3)
+      const other = yield* openCampaign(1)
+      const first = yield* unsure(campaign.id)
+      const second = yield* unsure(campaign.id)
+      yield* unsure(other.id)
+      yield* asRole("owner", `UPDATE video.submissions SET has_pictures = true WHERE id = '${first.id}'`)
+      const look = (sponsor: UserId, cursor?: string) =>
+        reviews.ofCampaign({ campaignId: campaign.id, sponsor, cursor, limit: 1 })
+      const sponsor = campaign.sponsor.userId
+      const newest = yield* look(sponsor)
+      const oldest = yield* look(sponsor, newest.nextCursor ?? "none")
+      assert.deepStrictEqual([...newest.items, ...oldest.items].map(({ id }) => id), [second.id, first.id])
+      assert.isNull(oldest.nextCursor)
+      assert.isUndefined(newest.items[0]?.thumbnailUrl)
+      assert.match(oldest.items[0]?.thumbnailUrl ?? "", /thumbnail\?expires=/)
+      assert.match(oldest.items[0]?.contactSheetUrl ?? "", /contact-sheet\?expires=/)
+      assert.notInclude(JSON.stringify([newest, oldest]), first.member.userId)
+      const strangers = [first.member, other.sponsor, yield* person("reviewer")]
+      for (const { userId } of strangers) {
+        assert.strictEqual((yield* Effect.flip(look(userId)))._tag, "NotFound")
+      }
     }))
 
   it.effect("is refused to whom the submission belongs, by the database too, and of what is not there", () =>

@@ -1,4 +1,4 @@
-import { assert, layer } from "@effect/vitest"
+import { assert, layer, vi } from "@effect/vitest"
 import { Effect, Option, Ref, Schedule } from "effect"
 import { CampaignId, OperationId, SubmissionId } from "../../src/domain/Ids.ts"
 import { Health } from "../../src/services/Health.ts"
@@ -18,6 +18,9 @@ import {
   verifying,
   VideoBench
 } from "../layers/VideoBench.ts"
+
+// Verification is at the lowest priority: on a machine that is busy with other tests it waits, 38 s once.
+vi.setConfig({ testTimeout: 180_000 })
 
 const bytes = (text: string) => new Uint8Array(Buffer.from(text))
 const verifyNext = Effect.flatMap(Verifier, ({ next }) => next)
@@ -146,8 +149,11 @@ layer(VideoBench, { timeout: "60 seconds", excludeTestServices: true })("the hea
       const worker = yield* VerificationStore
       const api = yield* VideoStore
       yield* worker.beat("ok")
-      yield* worker.beat("degraded")
-      assert.deepStrictEqual((yield* api.aliveProcesses).map(({ status }) => status), ["degraded"])
+      // Alive for 1.5 s only: a machine that stands still for as long between the two is asked again.
+      const alive = yield* Effect.andThen(worker.beat("degraded"), api.aliveProcesses).pipe(
+        Effect.repeat({ until: (processes) => processes.length > 0 })
+      )
+      assert.deepStrictEqual(alive.map(({ status }) => status), ["degraded"])
       yield* asRole("owner", "UPDATE video.heartbeats SET beat_at = now() - interval '1.6 seconds'")
       assert.deepStrictEqual(yield* api.aliveProcesses, [])
       yield* worker.beat("ok")

@@ -67,6 +67,7 @@ const rewards = Layer.effect(
       release: (id) => Ref.update(released, (all) => [...all, id]),
       settle: () => Effect.die("settlement is the money side's"),
       isInvolved: () => Effect.succeed(false),
+      sponsors: () => Effect.succeed(false),
       sweep: Effect.void
     }
   })

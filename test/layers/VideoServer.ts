@@ -42,7 +42,7 @@ export const videoServer = Effect.fnUntraced(function*(settings: Readonly<Record
   )
   yield* Effect.promise(() => fetch(`${base}/readyz`).then(({ status }) => status, () => 0)).pipe(
     Effect.repeat({ schedule: Schedule.spaced("50 millis"), until: (status) => status === 200 }),
-    Effect.timeout("30 seconds")
+    Effect.timeout("2 minutes")
   )
   return { base, pid: child.pid ?? 0 }
 })

@@ -41,6 +41,20 @@ describe("rules that somebody sets", () => {
     expect(wrong({ maxPixels: 100 })).toEqual(["/body/rules/maxPixels"])
     expect(wrong({ containers: [], audioCodecs: [] })).toEqual(["/body/rules/containers", "/body/rules/audioCodecs"])
     expect(wrong({ audioCodecs: [], audioRequired: false })).toEqual([])
+    expect(wrong({ minSeconds: 0, maxSeconds: 0 })).toEqual(["/body/rules/maxSeconds"])
+    expect(wrong({ minFps: 0, maxFps: 0 })).toEqual(["/body/rules/maxFps"])
+  })
+
+  it("are refused where they name what the media child does not read", () => {
+    expect(wrong({ videoCodecs: ["h264", "H264", "prores"] })).toEqual([
+      "/body/rules/videoCodecs/1",
+      "/body/rules/videoCodecs/2"
+    ])
+    expect(wrong({ containers: ["avi"], audioCodecs: ["pcm_s16le", "pcm", "a\u0000b"] })).toEqual([
+      "/body/rules/containers/0",
+      "/body/rules/audioCodecs/2"
+    ])
+    expect(wrong({ containers: ["webm"], videoCodecs: ["mpeg4"], audioCodecs: ["flac"] })).toEqual([])
   })
 
   it("stay readable as they were stored, also those of version 1 and those that contradict themselves", () => {

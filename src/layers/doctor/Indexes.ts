@@ -115,6 +115,10 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
       "btree (status, created_at, id) WHERE (status <> 'reserving'::text)",
       "ReviewStore.queue"
     ),
+    submissions_of_campaign: serves(
+      "btree (campaign_id, created_at DESC, id DESC) WHERE (status <> 'reserving'::text)",
+      "ReviewStore.ofCampaign"
+    ),
     submissions_of_user: serves(
       "btree (user_id, created_at DESC, id DESC) WHERE (status <> 'reserving'::text)",
       "VideoStore.page"

@@ -43,6 +43,10 @@ export const reviewQueries = (store: Reviews, videos: VideoStore["Service"], rea
       store.queue("needs_review", Option.none(), 20),
       store.queue("needs_review", Option.some({ at: DateTime.formatIso(now), id: submission.id }), 20)
     ],
+    ofCampaign: [
+      store.ofCampaign(real.campaignId, Option.none(), 20),
+      store.ofCampaign(real.campaignId, Option.some({ at: DateTime.formatIso(now), id: submission.id }), 20)
+    ],
     decide: after(
       queued,
       store.decide(
