@@ -6,6 +6,8 @@ import { serveHttp } from "../../src/layers/HttpServer.ts"
 import { classesOf } from "../../src/layers/Shedding.ts"
 import { until } from "../layers/Held.ts"
 
+const fixed = (most: number) => ({ most, least: most, millis: 100 })
+
 const gate = Promise.withResolvers<void>()
 let arrived = 0
 
@@ -27,7 +29,10 @@ const Server = serveHttp(routes, {
   corsOrigins: ["https://app.example.org"],
   grace: 0,
   drain: 0,
-  shedding: { classOf: classesOf(Api), limits: { payments: 6, auth: 4, reads: 2, video: 1 } }
+  shedding: {
+    classOf: classesOf(Api),
+    limits: { payments: fixed(6), auth: fixed(4), reads: fixed(2), video: fixed(1) }
+  }
 }).pipe(Layer.provide(Logger.layer([])))
 
 const send = Effect.fnUntraced(function*(method: string, path: string) {
