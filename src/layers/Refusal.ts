@@ -22,11 +22,12 @@ const compose = ({ origin, requestId: given, url, workClass }: Refused, corsOrig
   const fresh = uuidV7(Date.now())
   const requestId = accepted(given) ?? fresh
   const query = url.indexOf("?")
+  const trace = fresh.replaceAll("-", "")
   const body = `{"type":"/problems/unavailable","title":"Temporarily unavailable","status":503,`
     + `"detail":"Too many requests are unanswered; those of class ${workClass} wait outside.","code":"Unavailable",`
     + `"retry_after":1,"instance":${JSON.stringify(query === -1 ? url : url.slice(0, query))},`
     // The trace has no spans: the line of whoever asks is found by it all the same.
-    + `"request_id":"${requestId}","trace_id":"${fresh.replaceAll("-", "")}"}`
+    + `"request_id":"${requestId}","trace_id":"${trace}"}`
   const shared = corsOrigins.length === 0
     ? []
     : Object.entries(

@@ -53,8 +53,8 @@ export class Room {
     if (millis < windowMillis) return
     this.passed(now)
     const { least, millis: wanted, most } = this.limits
-    // Where nobody left, those inside have been there for all of this time.
-    const mean = this.left === 0 ? (this.inside === 0 ? 0 : millis) : this.stayed / this.left
+    // Where nobody left, those inside are what keeps everybody waiting.
+    const mean = this.stayed / Math.max(1, this.left)
     this.size = mean > wanted
       ? Math.max(least, this.size * 0.9)
       : Math.min(most, this.size * 1.05 ** (millis / windowMillis))
