@@ -9,7 +9,7 @@ import * as Settings from "./Config.ts"
 /** The login role, pool size and variable of each bulkhead's own database access (ARCHITECTURE, Bulkheads). */
 export const bulkheads = {
   identity: { role: "identity", connections: 5, variable: "IDENTITY_DATABASE_URL" },
-  wallet: { role: "wallet", connections: 12, variable: "WALLET_DATABASE_URL" },
+  wallet: { role: "wallet", connections: 6, variable: "WALLET_DATABASE_URL" },
   // Postings do not queue behind those who look at their history: a batch that waits holds up everybody's payment.
   walletWriter: { role: "wallet", connections: 1, variable: "WALLET_DATABASE_URL" },
   payments: { role: "payments", connections: 5, variable: "PAYMENTS_DATABASE_URL" },
