@@ -17,6 +17,8 @@ const windowMillis = 100
  */
 export class Room {
   readonly limits: RoomLimits
+  /** Nothing to find out, and so nobody has to be counted. */
+  readonly isFixed: boolean
   size: number
   private inside = 0
   private left = 0
@@ -26,6 +28,7 @@ export class Room {
 
   constructor(limits: RoomLimits) {
     this.limits = limits
+    this.isFixed = limits.most === limits.least
     this.size = limits.most
   }
 
@@ -50,7 +53,7 @@ export class Room {
   /** Looks at what has passed since the last time, once that is enough to judge by. */
   adapt(now: number) {
     const millis = now - this.since
-    if (millis < windowMillis) return
+    if (this.isFixed || millis < windowMillis) return
     this.passed(now)
     const { least, millis: wanted, most } = this.limits
     // Where nobody left, those inside are what keeps everybody waiting.

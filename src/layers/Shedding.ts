@@ -31,20 +31,25 @@ export const classesOf = <Id extends string, Groups extends HttpApiGroup.Constra
   api: HttpApi.HttpApi<Id, Groups>
 ): Shedding["classOf"] => {
   const router = FindMyWay.make<WorkClass | "always">()
+  // What most requests ask for is spelt out in the contract, and found by one look-up.
+  const literal = new Map<string, Map<string, WorkClass | "always">>()
   HttpApi.reflect(api, {
     onGroup: () => {},
     onEndpoint: ({ endpoint, middleware }) => {
       const admitted = [...middleware].some(({ key }) => key === Admission.key)
-      router.on(
-        endpoint.method,
-        `/${endpoint.path.slice(1)}`,
-        admitted ? Context.get(endpoint.annotations, AdmissionClass) : "always"
-      )
+      const workClass = admitted ? Context.get(endpoint.annotations, AdmissionClass) : "always"
+      router.on(endpoint.method, `/${endpoint.path.slice(1)}`, workClass)
+      if (/[:*]/.test(endpoint.path)) return
+      const known = literal.get(endpoint.method) ?? new Map<string, WorkClass | "always">()
+      literal.set(endpoint.method, known.set(endpoint.path, workClass))
     }
   })
   router.on("GET", "/metrics", "always")
   return (method, url) => {
-    const found = router.find(method === "HEAD" ? "GET" : method, url)?.handler ?? "reads"
+    const query = url.indexOf("?")
+    const found = literal.get(method)?.get(query === -1 ? url : url.slice(0, query)) ??
+      router.find(method === "HEAD" ? "GET" : method, url)?.handler
+      ?? "reads"
     return found === "always" ? undefined : found
   }
 }
@@ -124,8 +129,9 @@ export const shed = (server: Server, { classOf, corsOrigins, limits }: Shedding)
           return true
         }
         unanswered += 1
-        if (workClass !== undefined) rooms[workClass].enter(performance.now())
-        response.once("close", workClass === undefined ? answered : left[workClass])
+        const counted = workClass !== undefined && !rooms[workClass].isFixed
+        if (counted) rooms[workClass].enter(performance.now())
+        response.once("close", counted ? left[workClass] : answered)
         return false
       }
       refuseEarly(server, {
