@@ -116,7 +116,12 @@ export const ours = async (
   ground: Ground,
   name: string,
   url: string,
-  options: { readonly sampler?: string; readonly flags?: ReadonlyArray<string> } = {}
+  options: {
+    readonly sampler?: string
+    readonly flags?: ReadonlyArray<string>
+    /** How long it still serves after SIGTERM. */
+    readonly grace?: string
+  } = {}
 ): Promise<HttpSide> => {
   const port = await freePort()
   const child = await serve(
@@ -132,7 +137,7 @@ export const ours = async (
       ENCRYPTION_SECRET: randomBytes(32).toString("base64url"),
       UPLOAD_SECRET: randomBytes(32).toString("base64url"),
       TRUSTED_PROXIES: "loopback",
-      DRAIN_GRACE: "0 seconds",
+      DRAIN_GRACE: options.grace ?? "0 seconds",
       LOG_FORMAT: "json",
       OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${ground.collector}/v1/traces`,
       OTEL_TRACES_SAMPLER: options.sampler ?? "parentbased_traceidratio",

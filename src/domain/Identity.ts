@@ -43,9 +43,14 @@ export const NewPassword = Schema.RedactedFromValue(
   )
 )
 
+// As ranges of what is allowed: the contract shows this to tools that know no `\p{Cc}` and no `\u{10ffff}`.
+const printable = `[ -~\\u00a0-\\ud7ff\\ue000-${String.fromCodePoint(0x10ffff)}]`
+
 /** How a person is called: no control characters and no broken Unicode, which PostgreSQL would refuse. */
 export const DisplayName = Schema.String.check(
-  Schema.isPattern(/^[^\p{Cc}\p{Cs}]{1,100}$/u, { expected: "1 to 100 characters without control characters" })
+  Schema.isPattern(new RegExp(`^${printable}{1,100}$`, "u"), {
+    expected: "1 to 100 characters without control characters"
+  })
 )
 
 export const User = Schema.Struct({

@@ -5,6 +5,11 @@ import { securityHeaders } from "../http/middleware/SecurityHeaders.ts"
 
 const refusals = {
   400: { reason: "Bad Request", code: "MalformedHttp", title: "This is not a valid HTTP request" },
+  405: {
+    reason: "Method Not Allowed",
+    code: "MethodNotAllowed",
+    title: "This is no proxy: there is nothing to CONNECT to"
+  },
   408: { reason: "Request Timeout", code: "RequestTimeout", title: "The request did not arrive in time" },
   417: { reason: "Expectation Failed", code: "ExpectationFailed", title: "The only expectation met is 100-continue" },
   431: { reason: "Request Header Fields Too Large", code: "HeadersTooLarge", title: "The headers may have 8192 bytes" }
@@ -46,6 +51,10 @@ export const answerMalformed = (server: Server): void => {
   server.on("checkExpectation", (_request, response) => {
     const { body, headers } = answer(417)
     response.writeHead(417, headers).end(body)
+  })
+  // Node would close the connection without a word.
+  server.on("connect", (_request, socket) => {
+    socket.end(message(405), () => socket.destroy())
   })
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     if (error.code === "ECONNRESET" || !socket.writable || answering.get(socket)?.headersSent === true) {

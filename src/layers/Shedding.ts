@@ -1,28 +1,28 @@
 import { Context, Effect, Metric } from "effect"
-import { FindMyWay, Headers } from "effect/http"
+import { FindMyWay } from "effect/http"
 import { HttpApi, type HttpApiGroup } from "effect/http-api"
-import { randomUUID } from "node:crypto"
 import { IncomingMessage, type Server, ServerResponse } from "node:http"
 import { Admission, AdmissionClass, type WorkClass } from "../http/middleware/Admission.ts"
-import * as Cors from "../http/middleware/Cors.ts"
-import { orFresh } from "../http/middleware/RequestId.ts"
-import { securityHeaders } from "../http/middleware/SecurityHeaders.ts"
+import { refuse, refuseEarly } from "./Refusal.ts"
+import { Room, type RoomLimits } from "./Room.ts"
 
 /**
  * How many requests of all classes together may be unanswered before one of this class is turned away. Payments have their
- * own queue behind this; what the others have is a fifth of a second's work of two cores (docs/adr/0034).
+ * own queue behind this. The others have what two cores answer in a fifth of a second, and less as soon as it takes
+ * longer than a tenth: a request that waits is memory, and work for whoever collects that (docs/adr/0034).
  */
-export const mostUnanswered: Readonly<Record<WorkClass, number>> = {
-  payments: 10_000,
-  auth: 1_000,
-  reads: 600,
-  video: 300
+export const mostUnanswered: Readonly<Record<WorkClass, RoomLimits>> = {
+  payments: { most: 10_000, least: 10_000, millis: 1_000 },
+  // Hashing a password waits for its turn, and has a queue with a bound of its own.
+  auth: { most: 1_000, least: 100, millis: 1_000 },
+  reads: { most: 600, least: 60, millis: 100 },
+  video: { most: 300, least: 30, millis: 100 }
 }
 
 export interface Shedding {
   /** What class a request is of; undefined for those that are never turned away, such as probes. */
   readonly classOf: (method: string, url: string) => WorkClass | undefined
-  readonly limits: Readonly<Record<WorkClass, number>>
+  readonly limits: Readonly<Record<WorkClass, RoomLimits>>
   readonly corsOrigins: ReadonlyArray<string>
 }
 
@@ -31,20 +31,25 @@ export const classesOf = <Id extends string, Groups extends HttpApiGroup.Constra
   api: HttpApi.HttpApi<Id, Groups>
 ): Shedding["classOf"] => {
   const router = FindMyWay.make<WorkClass | "always">()
+  // What most requests ask for is spelt out in the contract, and found by one look-up.
+  const literal = new Map<string, Map<string, WorkClass | "always">>()
   HttpApi.reflect(api, {
     onGroup: () => {},
     onEndpoint: ({ endpoint, middleware }) => {
       const admitted = [...middleware].some(({ key }) => key === Admission.key)
-      router.on(
-        endpoint.method,
-        `/${endpoint.path.slice(1)}`,
-        admitted ? Context.get(endpoint.annotations, AdmissionClass) : "always"
-      )
+      const workClass = admitted ? Context.get(endpoint.annotations, AdmissionClass) : "always"
+      router.on(endpoint.method, `/${endpoint.path.slice(1)}`, workClass)
+      if (/[:*]/.test(endpoint.path)) return
+      const known = literal.get(endpoint.method) ?? new Map<string, WorkClass | "always">()
+      literal.set(endpoint.method, known.set(endpoint.path, workClass))
     }
   })
   router.on("GET", "/metrics", "always")
   return (method, url) => {
-    const found = router.find(method === "HEAD" ? "GET" : method, url)?.handler ?? "reads"
+    const query = url.indexOf("?")
+    const found = literal.get(method)?.get(query === -1 ? url : url.slice(0, query)) ??
+      router.find(method === "HEAD" ? "GET" : method, url)?.handler
+      ?? "reads"
     return found === "always" ? undefined : found
   }
 }
@@ -55,45 +60,24 @@ const refused = Metric.counter("midnight.requests.shed", {
   attributes: { unit: "{request}" }
 })
 
-// A flat list is what Node writes fastest.
-const fixedHeaders: ReadonlyArray<string> = [
-  ...Object.entries(securityHeaders).flat(),
-  "content-type",
-  "application/problem+json",
-  "retry-after",
-  "1"
-]
-
-/** Written by hand: a refusal must cost a small part of what it saves. */
-const refuse = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  workClass: WorkClass,
-  corsOrigins: ReadonlyArray<string>
-) => {
-  const { origin = "" } = request.headers
-  const requestId = orFresh(request.headers["x-request-id"], Date.now())
-  const body = JSON.stringify({
-    type: "/problems/unavailable",
-    title: "Temporarily unavailable",
-    status: 503,
-    detail: `Too many requests are unanswered; those of class ${workClass} wait outside.`,
-    code: "Unavailable",
-    retry_after: 1,
-    instance: (request.url ?? "/").split("?", 1)[0],
-    request_id: requestId,
-    // Of a trace that has no spans: the line of whoever asks is found by it all the same.
-    trace_id: randomUUID().replaceAll("-", "")
-  })
-  const shared = corsOrigins.length === 0
-    ? []
-    : Object.entries(
-      Cors.shared({ headers: Headers.fromRecordUnsafe({ origin }) }, corsOrigins, Cors.plainHttp, {
-        headers: Headers.empty
-      }) ?? {}
-    ).flat()
-  const own = ["x-request-id", requestId, "content-length", String(Buffer.byteLength(body))]
-  response.writeHead(503, [...fixedHeaders, ...shared, ...own]).end(body)
+/** One room for each class. A class never has more than its part of what a more important one has. */
+const makeRooms = (limits: Shedding["limits"]) => {
+  const payments = new Room(limits.payments)
+  const auth = new Room(limits.auth)
+  const reads = new Room(limits.reads)
+  const video = new Room(limits.video)
+  const authPart = limits.auth.most / limits.payments.most
+  const readsPart = limits.reads.most / limits.auth.most
+  const videoPart = limits.video.most / limits.reads.most
+  const authSize = () => Math.min(auth.size, payments.size * authPart)
+  const readsSize = () => Math.min(reads.size, authSize() * readsPart)
+  const sizes = {
+    payments: () => payments.size,
+    auth: authSize,
+    reads: readsSize,
+    video: () => Math.min(video.size, readsSize() * videoPart)
+  }
+  return { rooms: { payments, auth, reads, video }, sizes }
 }
 
 /**
@@ -112,24 +96,52 @@ export const shed = (server: Server, { classOf, corsOrigins, limits }: Shedding)
         reads: counter("reads"),
         video: counter("video")
       }
-      const lowest = Math.min(...Object.values(limits))
+      const { rooms, sizes } = makeRooms(limits)
+      const leaving = (room: Room) => () => {
+        unanswered -= 1
+        room.leave(performance.now())
+      }
+      const left = {
+        payments: leaving(rooms.payments),
+        auth: leaving(rooms.auth),
+        reads: leaving(rooms.reads),
+        video: leaving(rooms.video)
+      }
+      // Below the least of all it does not matter what a request is.
+      const lowest = Math.min(...Object.values(limits).map(({ least }) => least))
       let unanswered = 0
       const answered = () => {
         unanswered -= 1
       }
+      const isFull = (workClass: WorkClass) => {
+        if (unanswered < sizes[workClass]()) return false
+        // Where all are turned away, nobody enters, and whoever is inside may be there for long.
+        rooms[workClass].adapt(performance.now())
+        return true
+      }
+      const onRefused = (workClass: WorkClass) => counters[workClass].updateUnsafe(1, context)
       const isRefused = (request: unknown, response: unknown): boolean => {
         if (!(request instanceof IncomingMessage && response instanceof ServerResponse)) return false
-        // Below the lowest of the limits it does not matter what the request is.
         const workClass = unanswered < lowest ? undefined : classOf(request.method ?? "", request.url ?? "")
-        if (workClass !== undefined && unanswered >= limits[workClass]) {
-          counters[workClass].updateUnsafe(1, context)
+        if (workClass !== undefined && isFull(workClass)) {
+          onRefused(workClass)
           refuse(request, response, workClass, corsOrigins)
           return true
         }
         unanswered += 1
-        response.once("close", answered)
+        const counted = workClass !== undefined && !rooms[workClass].isFixed
+        if (counted) rooms[workClass].enter(performance.now())
+        response.once("close", counted ? left[workClass] : answered)
         return false
       }
+      refuseEarly(server, {
+        corsOrigins,
+        onRefused,
+        judge: (method, url) => {
+          const workClass = unanswered < lowest ? undefined : classOf(method, url)
+          return workClass !== undefined && isFull(workClass) ? workClass : undefined
+        }
+      })
       // Before the listeners, of which one is the whole application.
       Object.defineProperty(server, "emit", {
         value: (event: string, ...args: ReadonlyArray<unknown>): unknown =>

@@ -10,13 +10,15 @@ with 1 unless at least 80 % of the capacity is still served, payments are never 
 of at most 250 ms, memory stays, and half the capacity is served whole within 5 s after. Wants a quiet machine.
   --seconds N   how long three times the capacity is offered (60)
   --first N     rate of the first step, a second (2000)
-  --step N      by how much each step grows (1000)`
+  --step N      by how much each step grows (1000)
+  --profile DIR the server writes a profile of its processor time there`
 
 const { values } = parseArgs({
   options: {
     seconds: { type: "string", default: "60" },
     first: { type: "string", default: "2000" },
     step: { type: "string", default: "1000" },
+    profile: { type: "string" },
     help: { type: "boolean", default: false }
   }
 })
@@ -43,7 +45,8 @@ const main = async () => {
       steps: Array.from({ length: 12 }, (_, n) => Number(values.first) + n * Number(values.step)),
       stepSeconds: 5,
       seconds: Number(values.seconds),
-      say: print
+      say: print,
+      flags: values.profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${values.profile}`]
     })
     print(`offered  ${whole(offered)}/s`)
     print(

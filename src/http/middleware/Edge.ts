@@ -18,6 +18,7 @@ import * as RequestBody from "./RequestBody.ts"
 import * as RequestId from "./RequestId.ts"
 import * as RouteTable from "./RouteTable.ts"
 import { securityHeaders } from "./SecurityHeaders.ts"
+import * as SingleHeaders from "./SingleHeaders.ts"
 
 export interface EdgeOptions {
   /** Origins whose pages may read answers. Empty: none. */
@@ -39,7 +40,9 @@ const refuse = (
   const { allow, maxBodyBytes, request } = around
   const preflight = Cors.preflight(request, allow, protocol)
   if (preflight !== undefined) return Effect.succeed(preflight)
-  const fault = request.headers["host"] === undefined ? withoutHost() : RequestBody.urlFault(request.url)
+  const fault = request.headers["host"] === undefined
+    ? withoutHost()
+    : SingleHeaders.repeated(request) ?? RequestBody.urlFault(request.url)
   if (fault !== undefined) return HttpServerRespondable.toResponse(fault)
   return Number(request.headers["content-length"] ?? 0) > maxBodyBytes
     ? HttpServerRespondable.toResponse(Problems.payloadTooLarge(maxBodyBytes))

@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import { HttpServerError, type HttpServerRequest } from "effect/http"
 import { IncomingMessage } from "node:http"
-import { InvalidRequest } from "../../domain/Problem.ts"
+import { InvalidRequest, UnsupportedMediaType } from "../../domain/Problem.ts"
 
 const maxDepth = 32
 const byteOrderMark = 0xfeff
@@ -85,15 +85,20 @@ const textOf = (request: HttpServerRequest.HttpServerRequest): HttpServerRequest
 /** The text, judged and kept: idempotency reads it, and the endpoint after it. */
 const checked = (request: HttpServerRequest.HttpServerRequest): HttpServerRequest.HttpServerRequest["text"] => {
   let known: HttpServerRequest.HttpServerRequest["text"] | undefined
-  return Effect.suspend(() =>
-    known ?? Effect.flatMap(textOf(request), (text) => {
+  return Effect.suspend(() => {
+    const encoding = request.headers["content-encoding"]
+    // Read as if it were not there, its bytes would be something else to us than to whoever heeds it.
+    if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
+      return Effect.die(new UnsupportedMediaType({ detail: "A body is taken as it is, without a Content-Encoding." }))
+    }
+    return known ?? Effect.flatMap(textOf(request), (text) => {
       const fault = jsonFault(text)
       known = fault === undefined
         ? Effect.succeed(text)
         : Effect.die(new InvalidRequest({ errors: [{ pointer: "/body", detail: fault }] }))
       return known
     })
-  )
+  })
 }
 
 /**

@@ -39,7 +39,13 @@ export const make = (): RouteTable => {
       return latest.route
     },
     allow(url) {
-      const allowed = methods.filter((method) => router.find(method, url) !== undefined)
+      const found = methods.flatMap((method) => {
+        const route = router.find(method, url)?.handler
+        return route === undefined ? [] : [{ method, literal: !/[:*]/.test(route) }]
+      })
+      // `/payment/charge` is itself and no payment whose id is "charge", though GET would find `/payment/:id` for it.
+      const isLiteral = found.some(({ literal }) => literal)
+      const allowed = found.filter(({ literal }) => literal || !isLiteral).map(({ method }) => method)
       if (allowed.length === 0) return undefined
       return [...allowed, ...(allowed.includes("GET") ? ["HEAD"] : []), "OPTIONS"].join(", ")
     }

@@ -10,116 +10,197 @@ export interface Kind {
   readonly request: (number: number) => string
 }
 
-export interface Seen {
+/** What came of one kind of request. */
+export interface Tally {
   readonly kind: string
-  /** 0 stands for a broken connection. */
-  readonly status: number
-  /** Seconds since the load began, and milliseconds from when it was due until its answer. */
-  readonly at: number
-  readonly millis: number
+  /** Answered 2xx, 503 and otherwise while the load still ran: what comes after its end was not served at that rate. */
+  readonly good: number
+  readonly refused: number
+  readonly other: number
+  /** Milliseconds from when a request was due until its answer, late ones included. */
+  readonly goodP50: number
+  readonly goodP99: number
+  readonly refusedP50: number
+  readonly refusedP99: number
+  /** Seconds from the start until the last answer that was not 2xx; 0 when there was none. */
+  readonly lastBad: number
+  /** How often anything but 2xx and 503 came; 0 stands for a broken connection. */
+  readonly strays: ReadonlyArray<readonly [status: number, times: number]>
+  /** Requests that no free connection was found for in time, or whose answer never came. */
+  readonly unanswered: number
 }
 
+/** One connection, opened when it is first needed, kept alive, one request at a time; opened again when the server closes it. */
 interface Line {
-  readonly send: (due: number) => void
+  readonly send: (request: string, due: number) => void
   readonly close: () => void
 }
 
-const statusOf = (head: string) => Number(head.slice(9, 12))
-const empty: Buffer = Buffer.alloc(0)
+// Every chunk is looked at before the next is read, so all connections read into the same bytes.
+const chunk = Buffer.alloc(64 * 1024)
+const lengthName = Buffer.from("content-length: ")
 
-/** One connection, opened when it is first needed, kept alive, one request at a time; opened again when the server closes it. */
-const line = (port: number, next: () => string, onAnswer: (status: number, due: number) => void): Line => {
-  let data: Buffer = empty
+/** Bytes of the answer that begins here; undefined until its head is whole. */
+const lengthOf = (data: Buffer): number | undefined => {
+  const head = data.indexOf("\r\n\r\n")
+  if (head === -1) return undefined
+  const at = data.indexOf(lengthName)
+  return head + 4 + (at === -1 || at > head ? 0 : Number.parseInt(data.toString("latin1", at + 16, at + 26)))
+}
+
+const line = (port: number, onAnswer: (status: number, due: number) => void): Line => {
+  let began: Buffer | undefined
+  let status = 0
+  let missing = 0
   let due: number | undefined
   let socket: Socket | undefined
-  const answered = (status: number) => {
+  const answered = (with_: number) => {
     const since = due
     due = undefined
-    if (since !== undefined) onAnswer(status, since)
+    if (since !== undefined) onAnswer(with_, since)
   }
-  const open = (): Socket => {
-    const made = createConnection({ port, host: "127.0.0.1", noDelay: true })
-    made.on("error", () => answered(0)).on("end", () => answered(0)).on("data", (chunk: Buffer) => {
-      data = data.length === 0 ? chunk : Buffer.concat([data, chunk])
-      const head = data.indexOf("\r\n\r\n")
-      if (head === -1) return
-      const text = data.toString("latin1", 0, head)
-      const end = head + 4 + Number(/\r\ncontent-length: *(\d+)/i.exec(text)?.[1] ?? 0)
-      if (data.length < end) return
-      data = empty
-      answered(statusOf(text))
-    })
-    return made
+  const read = (size: number): boolean => {
+    if (missing > 0) missing -= size
+    else {
+      const part = chunk.subarray(0, size)
+      const data = began === undefined ? part : Buffer.concat([began, part])
+      const length = lengthOf(data)
+      began = length === undefined ? Buffer.from(data) : undefined
+      if (length === undefined) return true
+      status = Number.parseInt(data.toString("latin1", 9, 12))
+      missing = length - data.length
+    }
+    if (missing <= 0) {
+      missing = 0
+      answered(status)
+    }
+    return true
   }
+  const broken = () => {
+    began = undefined
+    missing = 0
+    answered(0)
+  }
+  const open = (): Socket =>
+    createConnection({ port, host: "127.0.0.1", noDelay: true, onread: { buffer: chunk, callback: read } })
+      .on("error", broken).on("end", broken)
   return {
-    send: (at) => {
+    send: (request, at) => {
       const used = socket === undefined || socket.destroyed || socket.readableEnded ? open() : socket
       socket = used
       due = at
-      used.write(next(), "latin1")
+      used.write(request, "latin1")
     },
     close: () => socket?.destroy()
   }
 }
 
+const quantile = (values: ReadonlyArray<number>, part: number) =>
+  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * part))] ?? 0
+
+/** The requests of one kind, with the connections that they take turns on. */
+const lane = (port: number, { connections, name, part, request }: Kind) => {
+  let number = 0
+  let began = 0
+  let ends = 0
+  let made = 0
+  let answers = 0
+  let lastBad = 0
+  let waiting: Array<number> = []
+  let counts = { good: 0, refused: 0, other: 0 }
+  let goods: Array<number> = []
+  let refusals: Array<number> = []
+  let strays = new Map<number, number>()
+  const idle: Array<Line> = []
+  const record = (status: number, due: number) => {
+    const now = performance.now()
+    const outcome = status >= 200 && status < 300 ? "good" : status === 503 ? "refused" : "other"
+    answers += 1
+    if (now <= ends) counts[outcome] += 1
+    if (outcome === "good") goods.push(now - due)
+    else lastBad = (now - began) / 1_000
+    if (outcome === "refused") refusals.push(now - due)
+    if (outcome === "other") strays.set(status, (strays.get(status) ?? 0) + 1)
+  }
+  for (let n = 0; n < connections; n++) {
+    const one: Line = line(port, (status, due) => {
+      idle.push(one)
+      record(status, due)
+    })
+    idle.push(one)
+  }
+  const lines = [...idle]
+  return {
+    start: (now: number, seconds: number) => {
+      began = now
+      ends = now + seconds * 1_000
+      made = answers = lastBad = 0
+      waiting = []
+      counts = { good: 0, refused: 0, other: 0 }
+      goods = []
+      refusals = []
+      strays = new Map()
+    },
+    /** Sends what is due now of so many a second, and returns how many are unanswered or still to come. */
+    send: (now: number, rate: number, total: number): number => {
+      const perSecond = rate * part
+      const most = Math.floor(total * part)
+      for (; made < most && made < ((now - began) / 1_000) * perSecond; made++) {
+        waiting.push(began + (made / perSecond) * 1_000)
+      }
+      let sent = 0
+      for (; sent < waiting.length; sent++) {
+        // The one that was used last: others may be about to be closed for their idleness.
+        const free = idle.pop()
+        if (free === undefined) break
+        free.send(request(number++), waiting[sent] ?? now)
+      }
+      waiting.splice(0, sent)
+      return most - answers
+    },
+    tally: (): Tally => ({
+      kind: name,
+      ...counts,
+      goodP50: quantile(goods, 0.5),
+      goodP99: quantile(goods, 0.99),
+      refusedP50: quantile(refusals, 0.5),
+      refusedP99: quantile(refusals, 0.99),
+      lastBad,
+      strays: [...strays],
+      unanswered: made - answers
+    }),
+    close: () => {
+      for (const { close } of lines) close()
+    }
+  }
+}
+
+// Sleeps a millisecond in every turn of the event loop, and not in wait for answers: each answer would wake the process, and the
+// server would pay for that within its call to write, as it would not for a client on another machine.
+const pause = new Int32Array(new SharedArrayBuffer(4))
+
 /** Holds connections open over several loads. */
 export const loader = (port: number, kinds: ReadonlyArray<Kind>) => {
-  let onSeen: (seen: Seen) => void = () => {}
-  let began = 0
-  const lanes = kinds.map(({ connections, name, part, request }) => {
-    const idle: Array<Line> = []
-    let number = 0
-    for (let n = 0; n < connections; n++) {
-      const one: Line = line(port, () => request(number++), (status, due) => {
-        idle.push(one)
-        const now = performance.now()
-        onSeen({ kind: name, status, at: (due - began) / 1_000, millis: now - due })
-      })
-      idle.push(one)
-    }
-    return { part, idle, lines: [...idle] }
-  })
+  const lanes = kinds.map((kind) => lane(port, kind))
 
   /** Sends so many requests a second, answered or not, for so long, and then waits for what is unanswered. */
-  const run = async (rate: number, seconds: number): Promise<ReadonlyArray<Seen>> => {
-    const seen: Array<Seen> = []
-    onSeen = (one) => seen.push(one)
-    began = performance.now()
-    const state = lanes.map((lane) => ({
-      ...lane,
-      due: new Array<number>(),
-      made: 0,
-      total: Math.floor(rate * lane.part * seconds)
-    }))
+  const run = async (rate: number, seconds: number): Promise<ReadonlyArray<Tally>> => {
+    const began = performance.now()
+    for (const { start } of lanes) start(began, seconds)
     await new Promise<void>((settle) => {
-      const timer = setInterval(() => {
+      const turn = () => {
         const now = performance.now()
-        let unanswered = 0
-        for (const lane of state) {
-          const perSecond = rate * lane.part
-          while (lane.made < lane.total && lane.made < ((now - began) / 1_000) * perSecond) {
-            lane.due.push(began + (lane.made++ / perSecond) * 1_000)
-          }
-          let sent = 0
-          for (; sent < lane.due.length; sent++) {
-            // The one that was used last: others may be about to be closed for their idleness.
-            const free = lane.idle.pop()
-            if (free === undefined) break
-            free.send(lane.due[sent] ?? now)
-          }
-          lane.due.splice(0, sent)
-          unanswered += lane.total - lane.made + lane.due.length + lane.lines.length - lane.idle.length
-        }
-        if (unanswered === 0 || now - began > (seconds + 20) * 1_000) {
-          clearInterval(timer)
-          settle()
-        }
-      }, 1)
+        const left = lanes.reduce((sum, { send }) => sum + send(now, rate, rate * seconds), 0)
+        if (left === 0 || now - began > (seconds + 20) * 1_000) return settle()
+        Atomics.wait(pause, 0, 0, 1)
+        setImmediate(turn)
+      }
+      turn()
     })
-    return seen
+    return lanes.map(({ tally }) => tally())
   }
   const close = () => {
-    for (const { lines } of lanes) for (const { close } of lines) close()
+    for (const { close } of lanes) close()
   }
   return { run, close }
 }

@@ -1,8 +1,12 @@
-import { readFileSync } from "node:fs"
+import { fork } from "node:child_process"
+import { once } from "node:events"
+import { join } from "node:path"
 import { startPostgres } from "../../../bench/database.ts"
-import { makeHeads, makeKeys, transfer, wallet } from "../../../bench/members.ts"
+import { busySeconds, cpuSeconds, residentMegabytes } from "../../../bench/machine.ts"
+import { makeHeads, makeKeys } from "../../../bench/members.ts"
 import { endAll, ourDatabase, ours } from "../../../bench/sides.ts"
-import { type Kind, loader, type Seen } from "./Load.ts"
+import type { Tally } from "./Load.ts"
+import type { Order } from "./Sender.ts"
 
 export interface OverloadOptions {
   readonly folder: string
@@ -12,6 +16,8 @@ export interface OverloadOptions {
   /** How long three times the capacity is offered. */
   readonly seconds: number
   readonly say: (what: string) => void
+  /** More flags for the server's Node, such as those of a profile. */
+  readonly flags?: ReadonlyArray<string>
 }
 
 export interface Rates {
@@ -28,6 +34,7 @@ export interface OverloadReport {
   readonly useful: number
   readonly payments: Rates
   readonly reads: Rates
+  /** Of the kind whose refusals took longest. */
   readonly refusedP99: number
   readonly paymentsP99: number
   /** MiB of the server: the median of the second fifth of the overload, and of the last. */
@@ -40,90 +47,108 @@ export interface OverloadReport {
 
 const senders = 4_096
 
-const history = (heads: ReadonlyArray<string>, member: number) =>
-  `GET /api/wallet/transactions?currency=NGN&limit=20 HTTP/1.1\r\n${heads[member]}\r\n`
+const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 
-/** One of ten is a payment, so that three times the capacity is not more payments than can be served. */
-export const kinds = (heads: ReadonlyArray<string>): ReadonlyArray<Kind> => {
-  const member = (n: number) => (n * 7) % senders
-  return [
-    { name: "payments", part: 0.1, connections: 1_000, request: (n) => transfer(heads, member(n), false) },
-    { name: "wallets", part: 0.45, connections: 1_000, request: (n) => wallet(heads, member(n)) },
-    { name: "histories", part: 0.45, connections: 1_000, request: (n) => history(heads, member(n)) }
-  ]
+const ratesOf = (tallies: ReadonlyArray<Tally>, seconds: number): Rates => {
+  const sum = (of: (tally: Tally) => number) => tallies.reduce((all, tally) => all + of(tally), 0) / seconds
+  return { good: sum(({ good }) => good), refused: sum(({ refused }) => refused), other: sum(({ other }) => other) }
 }
 
-const isGood = ({ status }: Seen) => status >= 200 && status < 300
+const straysOf = (tallies: ReadonlyArray<Tally>): ReadonlyMap<string, number> => {
+  const strays = new Map<string, number>()
+  const add = (name: string, times: number) => {
+    if (times > 0) strays.set(name, (strays.get(name) ?? 0) + times)
+  }
+  for (const tally of tallies) {
+    for (const [status, times] of tally.strays) add(`${tally.kind} ${status === 0 ? "broken" : status}`, times)
+    add(`${tally.kind} unanswered`, tally.unanswered)
+  }
+  return strays
+}
 
-const quantile = (values: ReadonlyArray<number>, part: number) =>
-  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * part))] ?? 0
+/** The process that sends. */
+const sender = (port: number, heads: ReadonlyArray<string>) => {
+  const child = fork(join(import.meta.dirname, "Sender.ts"), { serialization: "advanced" })
+  const order = (what: Order) => child.send(what)
+  order({ port, heads })
+  const run = async (rate: number, seconds: number): Promise<ReadonlyArray<Tally>> => {
+    order({ rate, seconds })
+    const [tallies] = await once(child, "message")
+    return tallies
+  }
+  return { pid: child.pid ?? 0, run, close: () => child.disconnect() }
+}
 
-const ratesOf = (seen: ReadonlyArray<Seen>, seconds: number): Rates => ({
-  good: seen.filter(isGood).length / seconds,
-  refused: seen.filter(({ status }) => status === 503).length / seconds,
-  other: seen.filter((one) => !isGood(one) && one.status !== 503).length / seconds
-})
-
-/** What was answered while the load still ran: an answer that comes after its end was not served at that rate. */
-const within = (seen: ReadonlyArray<Seen>, seconds: number) =>
-  seen.filter(({ at, millis }) => at + millis / 1_000 <= seconds)
-
-const mebibytes = (pid: number): number => {
-  try {
-    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1_024
-  } catch {
-    return 0
+/** Cores that each of these took since the last look, and what all else on the machine took. */
+const cores = (pids: Readonly<Record<string, number>>) => {
+  const look = () => ({
+    at: performance.now(),
+    busy: busySeconds(),
+    each: Object.values(pids).map((pid) => cpuSeconds([pid]))
+  })
+  let last = look()
+  return (): string => {
+    const now = look()
+    const seconds = (now.at - last.at) / 1_000
+    const each = now.each.map((spent, n) => (spent - (last.each[n] ?? 0)) / seconds)
+    const others = (now.busy - last.busy) / seconds - each.reduce((sum, one) => sum + one, 0)
+    last = now
+    return [...Object.keys(pids), "others"].map((name, n) => `${name} ${(each[n] ?? others).toFixed(2)}`).join(", ")
   }
 }
 
 /** A stepped run for the capacity; three times as much; then half as much. */
 export const overload = async (options: OverloadOptions): Promise<OverloadReport> => {
-  const { folder, say, seconds, steps, stepSeconds } = options
+  const { flags = [], folder, say, seconds, steps, stepSeconds } = options
   const postgres = await startPostgres(folder)
   try {
     const ground = { postgres, folder, keys: await makeKeys(), collector: "http://127.0.0.1:1" }
-    const server = await ours(ground, "overload", await ourDatabase(ground, "overload"), { sampler: "always_off" })
-    const load = loader(server.port, kinds(await makeHeads(ground.keys, senders)))
+    const server = await ours(ground, "overload", await ourDatabase(ground, "overload"), {
+      sampler: "always_off",
+      flags
+    })
+    const load = sender(server.port, await makeHeads(ground.keys, senders))
     await load.run(steps[0] ?? 100, 2)
+    const spent = cores({ server: server.pid, PostgreSQL: postgres.pid, sender: load.pid })
     let capacity = 0
     for (const rate of steps) {
-      const { good, refused } = ratesOf(within(await load.run(rate, stepSeconds), stepSeconds), stepSeconds)
-      say(`${rate} a second: ${good.toFixed(0)} served, ${refused.toFixed(0)} refused`)
+      const { good, refused } = ratesOf(await load.run(rate, stepSeconds), stepSeconds)
+      say(`${rate} a second: ${good.toFixed(0)} served, ${refused.toFixed(0)} refused; cores: ${spent()}`)
       capacity = Math.max(capacity, good)
       // The curve has turned: what comes now is less.
       if (good < capacity * 0.9) break
     }
     const memory: Array<number> = []
-    const watch = setInterval(() => memory.push(mebibytes(server.pid)), 500)
+    const watch = setInterval(() => memory.push(residentMegabytes(server.pid)), 500)
     const offered = capacity * 3
     say(`three times the capacity of ${capacity.toFixed(0)}, for ${seconds} s`)
-    const seen = await load.run(offered, seconds)
+    const during = await load.run(offered, seconds)
+    say(`cores: ${spent()}`)
+    for (const { good, goodP50, goodP99, kind, refused, refusedP50, refusedP99 } of during) {
+      const millis = (p50: number, p99: number) => `p50 ${p50.toFixed(0)} ms, p99 ${p99.toFixed(0)} ms`
+      say(
+        `${kind}: ${(good / seconds).toFixed(0)}/s served, ${millis(goodP50, goodP99)}; ` +
+          `${(refused / seconds).toFixed(0)}/s refused, ${millis(refusedP50, refusedP99)}`
+      )
+    }
     clearInterval(watch)
     const after = await load.run(capacity / 2, 8)
     load.close()
     await server.stop()
 
-    const answered = within(seen, seconds)
-    const of = (kind: string) => answered.filter((one) => one.kind === kind)
-    const strays = new Map<string, number>()
-    for (const one of [...seen, ...after]) {
-      if (isGood(one) || one.status === 503) continue
-      const name = `${one.kind} ${one.status === 0 ? "broken" : one.status}`
-      strays.set(name, (strays.get(name) ?? 0) + 1)
-    }
+    const payments = during.filter(({ kind }) => kind === "payments")
     const fifth = Math.floor(seconds * 2 / 5)
-    const lastBad = after.findLast((one) => !isGood(one))
     return {
       capacity,
       offered,
-      useful: ratesOf(answered, seconds).good,
-      payments: ratesOf(of("payments"), seconds),
-      reads: ratesOf(answered.filter(({ kind }) => kind !== "payments"), seconds),
-      refusedP99: quantile(seen.filter(({ status }) => status === 503).map(({ millis }) => millis), 0.99),
-      paymentsP99: quantile(of("payments").filter(isGood).map(({ millis }) => millis), 0.99),
-      memory: [quantile(memory.slice(fifth, fifth * 2), 0.5), quantile(memory.slice(fifth * 4, fifth * 5), 0.5)],
-      recovery: lastBad === undefined ? 0 : lastBad.at + lastBad.millis / 1_000,
-      strays
+      useful: ratesOf(during, seconds).good,
+      payments: ratesOf(payments, seconds),
+      reads: ratesOf(during.filter(({ kind }) => kind !== "payments"), seconds),
+      refusedP99: Math.max(...during.map((tally) => tally.refusedP99)),
+      paymentsP99: Math.max(...payments.map(({ goodP99 }) => goodP99)),
+      memory: [median(memory.slice(fifth, fifth * 2)), median(memory.slice(fifth * 4, fifth * 5))],
+      recovery: Math.max(...after.map(({ lastBad }) => lastBad)),
+      strays: straysOf([...during, ...after])
     }
   } finally {
     await endAll()
