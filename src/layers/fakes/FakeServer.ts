@@ -29,7 +29,7 @@ export interface Fake {
   /** What a bank or a person decides outside the API; false when there is no such thing, or it has ended. */
   settle(kind: SettleKind, id: string, outcome: string): boolean
   /** How the provider says that it is in trouble, or that it does not want to. */
-  trouble(status: TroubleStatus): Answer
+  trouble(status: Exclude<TroubleStatus, 200>): Answer
   /** Forgets idempotency keys, as a provider does after a day. */
   forget(): void
 }
@@ -87,7 +87,10 @@ const control = (fake: Fake, calls: ReadonlyArray<Call>, { body, method, path }:
   if (path === "/_fake/trouble" && method === "PUT") {
     const trouble = decodeTrouble(body)
     if (trouble._tag === "None") {
-      return { status: 400, body: { error: "route (such as POST /v1/payouts), status (400, 429 or 500) and times" } }
+      return {
+        status: 400,
+        body: { error: "route (such as POST /v1/payouts), status (200, 400, 429 or 500) and times" }
+      }
     }
     fake.faults.troubleAt(trouble.value)
     return { status: 200, body: trouble.value }
@@ -130,6 +133,7 @@ const serve = async (fake: Fake, calls: Array<Call>, message: IncomingMessage, r
   if (calls.length > 20_000) calls.shift()
   const { faults } = fake
   const trouble = faults.trouble(`${method} ${url.pathname}`)
+  if (trouble === 200) return write(response, { status: 200, body: "<html>Sorry</html>" })
   if (trouble !== undefined) return write(response, fake.trouble(trouble))
   if (faults.happens("rateLimit")) return write(response, fake.trouble(429))
   if (faults.happens("serverError")) return write(response, fake.trouble(500))

@@ -49,10 +49,10 @@ export const decodeSwitches = Schema.decodeUnknownOption(
   { onExcessProperty: "error" }
 )
 
-/** One route that fails the next so many times: not done, and answered with the status. */
+/** One route that fails the next so many times: not done, and answered with the status; with 200, by a page of nothing. */
 const Trouble = Schema.Struct({
   route: Schema.String,
-  status: Schema.Literals([400, 429, 500]),
+  status: Schema.Literals([200, 400, 429, 500]),
   times: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))
 })
 export type TroubleStatus = typeof Trouble.Type.status
