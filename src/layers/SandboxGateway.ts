@@ -219,6 +219,8 @@ export const makeSandboxGateway = Effect.fnUntraced(function*(settings: SandboxS
       const body = { recipient, amount: Number(amount), currency, reference: payoutId }
       return Effect.map(post(Payout, "/v1/payouts", payoutId, body), payoutOf)
     }),
+    // A payout is one step here, so what there is of it is all of it.
+    resumePayout: ({ begun }) => Effect.map(get(Payout, "/v1/payouts", begun), payoutOf),
     retrievePayout: Effect.fn("SandboxGateway.retrievePayout")((reference) =>
       Effect.map(get(Payout, "/v1/payouts", reference), payoutOf)
     ),

@@ -17,6 +17,8 @@ Start Midnight with the same secrets and
 On each port:
   GET  /_fake/switches     what goes wrong, and how often (0 never, 1 always)
   PUT  /_fake/switches     {"hang": 0.1, "webhookDuplicate": 1, "seed": 7}
+  PUT  /_fake/trouble      {"route": "POST /v1/payouts", "status": 500, "times": 3} fails it so often
+  POST /_fake/forget       Stripe's idempotency keys, as after a day
   GET  /_fake/calls        every call of the API      GET  /_fake/events    every event
   PUT  /_fake/webhook      {"url": "http://..."} where its events go; null: nowhere
   POST /_fake/redeliver    send every event again

@@ -114,8 +114,11 @@ export interface ProviderRefund extends ProviderMovement<"pending" | "succeeded"
   readonly chargeReference: Option.Option<string>
 }
 
-/** `requires_action`: a person must release it at the provider, by a one-time password or by hand. `failed`: the money is ours. */
-export type ProviderPayout = ProviderMovement<"requires_action" | "processing" | "paid" | "failed">
+/**
+ * `begun`: the provider pays in steps, and only the first were taken; nobody but us will take the rest. `requires_action`: a
+ * person must release it at the provider, by a one-time password or by hand. `failed`: the money is ours.
+ */
+export type ProviderPayout = ProviderMovement<"begun" | "requires_action" | "processing" | "paid" | "failed">
 
 export interface ProviderDispute {
   readonly reference: string
@@ -194,6 +197,13 @@ export interface Gateway {
   createPayout(payout: {
     readonly payoutId: PayoutId
     readonly recipient: string
+    readonly amount: Amount
+    readonly currency: Currency
+  }): Effect.Effect<ProviderPayout, ProviderError>
+  /** Takes the steps that are missing of one that the list says is begun, also when the keys of the first are forgotten. */
+  resumePayout(payout: {
+    readonly payoutId: PayoutId
+    readonly begun: string
     readonly amount: Amount
     readonly currency: Currency
   }): Effect.Effect<ProviderPayout, ProviderError>

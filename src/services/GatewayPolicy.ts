@@ -111,6 +111,7 @@ export const guarded = Effect.fnUntraced(function*(gateway: Gateway) {
     retrieveRefund: (reference) => call(gateway.retrieveRefund(reference)),
     createRecipient: (recipient) => call(gateway.createRecipient(recipient)),
     createPayout: (payout) => call(gateway.createPayout(payout)),
+    resumePayout: (payout) => call(gateway.resumePayout(payout)),
     retrievePayout: (reference) => call(gateway.retrievePayout(reference)),
     retrieveDispute: (reference) => call(gateway.retrieveDispute(reference)),
     listCharges: (page) => call(gateway.listCharges(page)),

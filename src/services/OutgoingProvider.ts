@@ -70,24 +70,32 @@ export const asking = Effect.gen(function*() {
     })
   })
 
+  /** What the list has of it, and where that is only the beginning, the rest. Undefined: the provider has nothing. */
+  const found = Effect.fnUntraced(function*(gateway: Gateway, row: Outgoing, begunAt: DateTime.Utc) {
+    const report = yield* inList(gateway, row, DateTime.subtract(begunAt, { hours: 1 }))
+    if (report?.status !== "begun") return report
+    const { amount, currency, id } = row
+    return yield* gateway.resumePayout({ payoutId: PayoutId.make(id), begun: report.reference, amount, currency })
+  })
+
   /** `before`: when it was first asked for, if it was. */
   const create = Effect.fnUntraced(function*(gateway: Gateway, row: Outgoing, before: Option.Option<DateTime.Utc>) {
     const now = DateTime.makeUnsafe(yield* Clock.currentTimeMillis)
     const isOld = Option.exists(before, (at) => DateTime.isLessThan(DateTime.add(at, { hours: keyLivesHours }), now))
     const looked: Effect.Effect<Report | undefined, ProviderError> = isOld && Option.isSome(before)
-      ? inList(gateway, row, DateTime.subtract(before.value, { hours: 1 }))
+      ? found(gateway, row, before.value)
       : Effect.undefined
     const made = looked.pipe(
-      Effect.flatMap((found): Effect.Effect<Report, ProviderError | Unavailable> =>
-        found === undefined ? make(gateway, row) : Effect.succeed(found)
+      Effect.flatMap((known): Effect.Effect<Report, ProviderError | Unavailable> =>
+        known === undefined ? make(gateway, row) : Effect.succeed(known)
       ),
       // Refused after it was asked for before: perhaps because the first question made it. Only the list can tell.
       Effect.catchTag("ProviderRefused", (refusal): Effect.Effect<Report, ProviderError> =>
         Option.isNone(before)
           ? Effect.fail(refusal)
           : Effect.flatMap(
-            inList(gateway, row, DateTime.subtract(before.value, { hours: 1 })),
-            (found) => found === undefined ? Effect.fail(refusal) : Effect.succeed(found)
+            found(gateway, row, before.value),
+            (known) => known === undefined ? Effect.fail(refusal) : Effect.succeed(known)
           ))
     )
     return yield* made.pipe(

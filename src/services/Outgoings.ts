@@ -160,6 +160,8 @@ const make = Effect.gen(function*() {
   })
 
   const adopt = Effect.fn("Outgoings.adopt")(function*(row: Outgoing, report: Report) {
+    // Whoever sends it goes on with it, or will when it has not moved for a while; it has no reference to ask for yet.
+    if (report.status === "begun") return row
     const known = Option.isSome(row.providerReference) || row.status !== "processing"
       ? row
       : (yield* withDatabase(store.answer(row.id, report.reference))).row

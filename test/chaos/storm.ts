@@ -14,17 +14,22 @@ const { values } = parseArgs({
     seed: { type: "string" },
     wishes: { type: "string", default: "2000" },
     people: { type: "string", default: "24" },
-    kills: { type: "string", default: "20" }
+    kills: { type: "string", default: "20" },
+    /** Leaves the server's log behind. */
+    keep: { type: "boolean", default: false }
   }
 })
 
 const run = Effect.gen(function*() {
   const folder = yield* Effect.acquireRelease(
     Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-storm-"))),
-    (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+    (path) =>
+      values.keep
+        ? Console.log(`kept: ${path}`)
+        : Effect.promise(() => rm(path, { recursive: true, force: true }))
   )
   const postgres = yield* crashingPostgres(folder)
-  const report = yield* storm(postgres, folder, {
+  const { judge: _, ...report } = yield* storm(postgres, folder, {
     seed: Number(values.seed ?? randomInt(1_000_000_000)),
     wishes: Number(values.wishes),
     people: Number(values.people),

@@ -103,6 +103,11 @@ const relay = Effect.fnUntraced(function*(target: string) {
               .replace(/"status":\s*"(?:pending|in_transit|paid)"/, "\"status\":\"failed\"")
             const path = new URL(message.url ?? "/", target).pathname.replace(/\/(cs|re|acct|tr|po|dp)_\w+/g, "/$1_id")
             seen.push({ request: `${message.method} ${path}`, status: result.status, answer })
+            if (path.endsWith("/reversals") && seen.filter((one) => one.request.endsWith("/reversals")).length > 1) {
+              // As Stripe does once it has forgotten the first one's key.
+              const error = { type: "invalid_request_error", message: "The transfer has already been reversed." }
+              return response.writeHead(400, { "content-type": "application/json" }).end(JSON.stringify({ error }))
+            }
             return response.writeHead(result.status, { "content-type": "application/json" }).end(answer)
           }).catch(() => response.destroy())
         })
@@ -154,6 +159,8 @@ describe("requests to Stripe", () => {
           gateway.retrieveRefund("re_1"),
           gateway.createRecipient({ payoutId, destination, currency: "USD" }),
           gateway.createPayout({ ...money, payoutId, recipient: "acct_1" }),
+          gateway.resumePayout({ ...money, payoutId, begun: "acct_1/tr_1" }),
+          gateway.retrievePayout("acct_1/po_1"),
           gateway.retrievePayout("acct_1/po_1"),
           gateway.retrieveDispute("dp_1"),
           gateway.listCharges(page),
@@ -171,6 +178,7 @@ describe("requests to Stripe", () => {
           "GET /v1/refunds",
           "GET /v1/refunds/re_id",
           "GET /v1/transfers",
+          "GET /v1/transfers/tr_id",
           "POST /v1/accounts",
           "POST /v1/checkout/sessions",
           "POST /v1/checkout/sessions/cs_id/expire",

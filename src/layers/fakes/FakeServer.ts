@@ -1,6 +1,6 @@
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http"
 import type { Deliveries } from "./Deliveries.ts"
-import { decodeSwitches, type Faults } from "./Switches.ts"
+import { decodeSwitches, decodeTrouble, type Faults, type TroubleStatus } from "./Switches.ts"
 
 export interface FakeRequest {
   readonly method: string
@@ -28,8 +28,10 @@ export interface Fake {
   answer(request: FakeRequest): Answer
   /** What a bank or a person decides outside the API; false when there is no such thing, or it has ended. */
   settle(kind: SettleKind, id: string, outcome: string): boolean
-  /** How the provider says that it is in trouble. */
-  trouble(status: 429 | 500): Answer
+  /** How the provider says that it is in trouble, or that it does not want to. */
+  trouble(status: Exclude<TroubleStatus, 200>): Answer
+  /** Forgets idempotency keys, as a provider does after a day. */
+  forget(): void
 }
 
 /** One call of the API, as it came in. */
@@ -82,6 +84,21 @@ const control = (fake: Fake, calls: ReadonlyArray<Call>, { body, method, path }:
       ? { status: 200, body: fake.faults.switches }
       : { status: 400, body: { error: "A switch is a name of GET /_fake/switches with a number in its range." } }
   }
+  if (path === "/_fake/trouble" && method === "PUT") {
+    const trouble = decodeTrouble(body)
+    if (trouble._tag === "None") {
+      return {
+        status: 400,
+        body: { error: "route (such as POST /v1/payouts), status (200, 400, 429 or 500) and times" }
+      }
+    }
+    fake.faults.troubleAt(trouble.value)
+    return { status: 200, body: trouble.value }
+  }
+  if (path === "/_fake/forget" && method === "POST") {
+    fake.forget()
+    return { status: 200, body: { forgotten: true } }
+  }
   if (path === "/_fake/calls" && method === "GET") return { status: 200, body: { calls } }
   if (path === "/_fake/events" && method === "GET") return { status: 200, body: { events: fake.deliveries.sent } }
   if (path === "/_fake/webhook" && method === "PUT") {
@@ -100,7 +117,7 @@ const control = (fake: Fake, calls: ReadonlyArray<Call>, { body, method, path }:
       ? { status: 200, body: { settled: true } }
       : { status: 404, body: { error: "There is nothing of that kind and id that waits for such an outcome." } }
   }
-  return { status: 404, body: { error: "switches, calls, events, webhook, redeliver, settle" } }
+  return { status: 404, body: { error: "switches, trouble, forget, calls, events, webhook, redeliver, settle" } }
 }
 
 const serve = async (fake: Fake, calls: Array<Call>, message: IncomingMessage, response: ServerResponse) => {
@@ -115,6 +132,9 @@ const serve = async (fake: Fake, calls: Array<Call>, message: IncomingMessage, r
   calls.push({ method, path: url.pathname, key: typeof key === "string" ? key : undefined, body })
   if (calls.length > 20_000) calls.shift()
   const { faults } = fake
+  const trouble = faults.trouble(`${method} ${url.pathname}`)
+  if (trouble === 200) return write(response, { status: 200, body: "<html>Sorry</html>" })
+  if (trouble !== undefined) return write(response, fake.trouble(trouble))
   if (faults.happens("rateLimit")) return write(response, fake.trouble(429))
   if (faults.happens("serverError")) return write(response, fake.trouble(500))
   const answer = fake.answer(request)
@@ -124,16 +144,19 @@ const serve = async (fake: Fake, calls: Array<Call>, message: IncomingMessage, r
   write(response, answer)
 }
 
-export interface RunningFake {
+export interface RunningFake<F extends Fake = Fake> {
   readonly url: string
-  readonly fake: Fake
+  readonly fake: F
   readonly calls: ReadonlyArray<Call>
   close(): Promise<void>
 }
 
 /** Serves a fake; port 0 takes any free one. */
-export const startFake = (fake: Fake, { host, port }: { readonly host: string; readonly port: number }) =>
-  new Promise<RunningFake>((resolve, reject) => {
+export const startFake = <F extends Fake>(
+  fake: F,
+  { host, port }: { readonly host: string; readonly port: number }
+) =>
+  new Promise<RunningFake<F>>((resolve, reject) => {
     const calls: Array<Call> = []
     const server = createServer((message, response) => {
       serve(fake, calls, message, response).catch(() => response.destroy())

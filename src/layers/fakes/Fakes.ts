@@ -1,5 +1,5 @@
 import { Context, Effect, Layer } from "effect"
-import { type RunningFake, startFake } from "./FakeServer.ts"
+import { type Fake, type RunningFake, startFake } from "./FakeServer.ts"
 import { paystackFake } from "./PaystackFake.ts"
 import { stripeFake } from "./StripeFake.ts"
 import { allWell, Faults, type Switches } from "./Switches.ts"
@@ -23,15 +23,15 @@ export interface FakesOptions {
 
 /** Stripe and Paystack as Midnight uses them, each on a port of its own, with everything that can go wrong at a switch. */
 export class Fakes extends Context.Service<Fakes, {
-  readonly stripe: RunningFake
-  readonly paystack: RunningFake
+  readonly stripe: RunningFake<ReturnType<typeof stripeFake>>
+  readonly paystack: RunningFake<ReturnType<typeof paystackFake>>
 }>()("midnight/layers/Fakes") {
   static readonly layer = (options: FakesOptions) =>
     Layer.effect(
       Fakes,
       Effect.gen(function*() {
         const switches = { ...allWell, ...options.switches }
-        const serve = (fake: Parameters<typeof startFake>[0], port: number) =>
+        const serve = <F extends Fake>(fake: F, port: number) =>
           Effect.acquireRelease(
             Effect.promise(() => startFake(fake, { host: options.host, port })),
             (running) => Effect.promise(() => running.close())

@@ -93,6 +93,11 @@ export class PaystackBook {
     if (outcome === "succeed") this.#send("charge.success", this.transactionOf(transaction))
   }
 
+  /** What Paystack keeps of a payment. */
+  feeOf({ amount }: Transaction): number {
+    return Math.ceil(amount * 0.015)
+  }
+
   transactionOf(transaction: Transaction): object {
     const { accessCode: _, callbackUrl: __, createdAt, email, metadata, refunded: ___, ...shown } = transaction
     const paid = transaction.status === "success"
@@ -101,7 +106,7 @@ export class PaystackBook {
       domain: this.domain,
       gateway_response: paid ? "Successful" : "The transaction was not completed",
       channel: "card",
-      fees: paid ? Math.ceil(transaction.amount * 0.015) : null,
+      fees: paid ? this.feeOf(transaction) : null,
       metadata: metadata ?? (transaction.id % 2 === 0 ? "" : 0),
       customer: { id: 1, email },
       requested_amount: transaction.amount,

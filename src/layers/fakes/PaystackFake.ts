@@ -146,6 +146,12 @@ export const paystackFake = (options: PaystackFakeOptions, faults: Faults): Fake
       return input === undefined ? fail(400, "Request body could not be parsed") : route.act(input, id, request)
     },
     settle: (kind, id, outcome) => book.settle(kind, id, outcome),
-    trouble: (status) => fail(status, status === 429 ? "Too many requests" : "An error occurred")
+    // It has no keys: its references are taken for good.
+    forget: () => undefined,
+    trouble: (status) =>
+      fail(
+        status,
+        status === 429 ? "Too many requests" : status === 400 ? "You cannot do that" : "An error occurred"
+      )
   }
 }

@@ -123,6 +123,11 @@ export class StripeBook {
     })
   }
 
+  /** What Stripe keeps of a payment. */
+  feeOf({ amount }: Session): number {
+    return Math.round(amount * 0.029) + 30
+  }
+
   /** What a payer does on the page. A declined card leaves the session open, as Stripe's page does. */
   pay(session: Session, outcome: Outcome, shown: () => object): void {
     if (session.status !== "open") return

@@ -20,7 +20,7 @@ const sessionRoutes = (book: StripeBook): ReadonlyArray<Route> => {
     if (session.intent === null || deepest === undefined) return session.intent
     const shown = book.intentOf(session)
     if (deepest === "payment_intent" || !session.paid) return shown
-    const fee = Math.round(session.amount * 0.029) + 30
+    const fee = book.feeOf(session)
     const balance = { id: `txn_${shown.id.slice(3)}`, object: "balance_transaction", fee, currency: session.currency }
     const id = `ch_${shown.id.slice(3)}`
     const expanded = deepest.endsWith("balance_transaction") ? balance : balance.id
@@ -169,9 +169,12 @@ export const stripeFake = (options: StripeFakeOptions, faults: Faults): Fake & {
     deliveries: book.deliveries,
     answer: act,
     settle: (kind, id, outcome) => book.settle(kind, id, outcome),
+    forget: () => kept.clear(),
     trouble: (status) =>
       status === 429
         ? fail(429, { type: "invalid_request_error", code: "rate_limit", message: "Too many requests." })
+        : status === 400
+        ? fail(400, { type: "invalid_request_error", code: "not_now", message: "This account cannot do that." })
         : fail(500, { type: "api_error", message: "Something went wrong on Stripe's end." })
   }
 }

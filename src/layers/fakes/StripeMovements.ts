@@ -87,10 +87,15 @@ const transferRoutes = (book: StripeBook): ReadonlyArray<Route> => {
     transfer.amount_reversed += amount
     return ok({ id: newId("trr"), object: "transfer_reversal", amount, currency: transfer.currency, transfer: id })
   }
+  const find = (_: Form, id: string): Answer => {
+    const transfer = book.transfers.get(id)
+    return transfer === undefined ? missing("transfer", id) : ok(show(transfer))
+  }
   const list = (form: Form): Answer => pageOf(book.transfers.values(), form, "/v1/transfers", show)
   return [
     { method: "POST", pattern: /^\/v1\/transfers$/, parameters: stripeSpec.transfer, act: create },
     { method: "GET", pattern: /^\/v1\/transfers$/, parameters: stripeSpec.transfers, act: list },
+    { method: "GET", pattern: /^\/v1\/transfers\/(\w+)$/, parameters: stripeSpec.one, act: find },
     { method: "POST", pattern: /^\/v1\/transfers\/(\w+)\/reversals$/, parameters: stripeSpec.reversal, act: reverse }
   ]
 }

@@ -49,6 +49,15 @@ export const decodeSwitches = Schema.decodeUnknownOption(
   { onExcessProperty: "error" }
 )
 
+/** One route that fails the next so many times: not done, and answered with the status; with 200, by a page of nothing. */
+const Trouble = Schema.Struct({
+  route: Schema.String,
+  status: Schema.Literals([200, 400, 429, 500]),
+  times: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))
+})
+export type TroubleStatus = typeof Trouble.Type.status
+export const decodeTrouble = Schema.decodeUnknownOption(Schema.fromJsonString(Trouble), { onExcessProperty: "error" })
+
 const decodeAll = Schema.decodeUnknownOption(Switches, { onExcessProperty: "error" })
 
 type Fault = Exclude<keyof Switches, "seed" | "delayMillis" | "settleAfterMillis">
@@ -57,6 +66,7 @@ type Fault = Exclude<keyof Switches, "seed" | "delayMillis" | "settleAfterMillis
 export class Faults {
   #switches: Switches
   #state: number
+  readonly #troubles = new Map<string, { readonly status: TroubleStatus; readonly times: number }>()
 
   constructor(switches: Switches) {
     this.#switches = switches
@@ -80,6 +90,18 @@ export class Faults {
   happens(fault: Fault): boolean {
     const probability = this.#switches[fault]
     return probability > 0 && this.#throw() < probability
+  }
+
+  troubleAt({ route, status, times }: typeof Trouble.Type): void {
+    this.#troubles.set(route, { status, times })
+  }
+
+  /** What a call of this method and path is answered with, where that was arranged. */
+  trouble(route: string): TroubleStatus | undefined {
+    const found = this.#troubles.get(route)
+    if (found === undefined || found.times === 0) return undefined
+    this.#troubles.set(route, { ...found, times: found.times - 1 })
+    return found.status
   }
 
   /** A linear congruential generator: enough to choose, and the same on every machine. */

@@ -183,6 +183,8 @@ export const makePaystackGateway = Effect.fnUntraced(function*(settings: Paystac
     retrieveRefund: Effect.fn("PaystackGateway.retrieveRefund")(refund.retrieve),
     createRecipient: Effect.fn("PaystackGateway.createRecipient")(payout.createRecipient),
     createPayout: Effect.fn("PaystackGateway.createPayout")(payout.create),
+    // A transfer is one step, so what there is of it is all of it.
+    resumePayout: ({ begun }) => payout.retrieve(begun),
     retrievePayout: Effect.fn("PaystackGateway.retrievePayout")(payout.retrieve),
     retrieveDispute: Effect.fn("PaystackGateway.retrieveDispute")((reference) =>
       Effect.map(calls.get(Objects.Dispute, `/dispute/${encodeURIComponent(reference)}`), Objects.disputeOf)

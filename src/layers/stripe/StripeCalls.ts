@@ -1,7 +1,7 @@
-import { Effect, Redacted, Schema } from "effect"
+import { DateTime, Effect, Option, Redacted, Schema } from "effect"
 import { Stripe } from "stripe"
 import { ProviderUnavailable } from "../../domain/Payments.ts"
-import { type ProviderError, ProviderRefused } from "../../services/Gateway.ts"
+import { type Gateway, type ProviderError, ProviderRefused } from "../../services/Gateway.ts"
 import { nonsense } from "./StripeObjects.ts"
 
 export interface StripeSettings {
@@ -13,6 +13,7 @@ export interface StripeSettings {
 }
 
 const provider = "stripe" as const
+export const refused = (code: string, detail: string) => new ProviderRefused({ provider, code, detail })
 const away = (detail: string, retryAfter = 5) => new ProviderUnavailable({ provider, retry_after: retryAfter, detail })
 
 /** Stripe's package without its own retries: ours are counted, limited and spent from a budget. */
@@ -40,7 +41,7 @@ const errorOf = (error: unknown): ProviderError => {
   }
   if (status === 429 || status === 409 || status >= 500) return away(`Stripe answered with status ${status}.`)
   if (status < 400) return nonsense("The answer could not be read.")
-  return new ProviderRefused({ provider, code: error.code ?? error.type, detail: error.message.slice(0, 500) })
+  return refused(error.code ?? error.type, error.message.slice(0, 500))
 }
 
 /** One request, its answer checked. */
@@ -55,4 +56,18 @@ export const ask = <S extends Schema.Codec<unknown, unknown>>(
         () => nonsense("Stripe's answer has another shape.")
       )
     )
+  )
+
+type Page = Parameters<Gateway["listCharges"]>[0]
+
+/** The parameters of one page of a list. */
+export const paged = ({ cursor, since }: Page, limit: number) => ({
+  created: { gte: Math.floor(DateTime.toEpochMillis(since) / 1_000) },
+  limit,
+  ...(Option.isSome(cursor) ? { starting_after: cursor.value } : {})
+})
+export const nextOf = (list: { readonly data: ReadonlyArray<{ readonly id: string }>; readonly has_more: boolean }) =>
+  Option.map(
+    Option.filter(Option.fromUndefinedOr(list.data.at(-1)), () => list.has_more),
+    ({ id }) => id
   )

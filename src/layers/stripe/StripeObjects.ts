@@ -55,6 +55,7 @@ export const Transfer = Schema.Struct({
   amount: Schema.Int,
   currency: Schema.String,
   destination: expandable(Schema.Struct({ id: Schema.String })),
+  reversed: Schema.Boolean,
   metadata: Metadata
 })
 export const Dispute = Schema.Struct({
@@ -162,15 +163,18 @@ export const payoutOf = Effect.fnUntraced(function*(account: string, payout: typ
   } satisfies ProviderPayout
 })
 
-/** A transfer whose payout does not exist yet: the money is on its way to the recipient's account. */
+/**
+ * A transfer without a payout: the process that made it died before the second step, or has yet to come to it. Where it was
+ * taken back there will be none.
+ */
 export const begunOf = Effect.fnUntraced(function*(account: string, transfer: typeof Transfer.Type) {
   return {
-    reference: account,
+    reference: `${account}/${transfer.id}`,
     operationId: Option.fromUndefinedOr(transfer.metadata?.["payout_id"]),
-    status: "processing",
+    status: transfer.reversed ? "failed" : "begun",
     amount: yield* amountOf(transfer.amount, transfer.currency),
     currency: code(transfer.currency),
-    failureReason: Option.none()
+    failureReason: transfer.reversed ? Option.some("refused") : Option.none()
   } satisfies ProviderPayout
 })
 

@@ -2,7 +2,7 @@ import { Effect, Redacted, Schedule } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
 import { generateKeyPairSync } from "node:crypto"
 import { once } from "node:events"
-import { closeSync, openSync } from "node:fs"
+import { closeSync, openSync, readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { freePort, rolesSecret } from "./Postgres.ts"
 
@@ -71,12 +71,12 @@ export const crashingServer = Effect.fnUntraced(function*(options: {
     )
     closeSync(log)
   })
+  /** The end of its log: the folder is gone by the time that somebody could look. */
+  const said = () => readFileSync(join(options.folder, `${options.name}.log`), "utf8").slice(-1_500)
   const ready = isReady(base).pipe(
     Effect.repeat({ schedule: Schedule.spaced("25 millis"), until: (ready) => ready || child?.exitCode !== null }),
     Effect.timeout("60 seconds"),
-    Effect.flatMap((ready) =>
-      ready ? Effect.void : Effect.die(new Error(`${options.name} did not start; see ${options.folder}`))
-    ),
+    Effect.flatMap((ready) => ready ? Effect.void : Effect.die(new Error(`${options.name} did not start: ${said()}`))),
     Effect.orDie
   )
   const kill = Effect.promise(async () => {

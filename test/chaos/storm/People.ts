@@ -70,10 +70,25 @@ const destinations = {
   EUR: { type: "bank", country: "DE", bankCode: "110000000", accountName: "Ada Obi" }
 } as const
 
+// In turn and not by chance, so that also a short storm has some of each.
+const kinds = [
+  "charge",
+  "charge",
+  "payout",
+  "charge",
+  "payout",
+  "charge",
+  "refund",
+  "charge",
+  "payout",
+  "charge"
+] as const
+
 /** One person's next wish: mostly a charge, else a payout or a refund of something that was paid. */
 export const wish = Effect.fnUntraced(function*(
   base: string,
   { token }: Customer,
+  turn: number,
   paid: Array<string>,
   choices: Random,
   tally: Tally,
@@ -82,14 +97,14 @@ export const wish = Effect.fnUntraced(function*(
   const currency = choices.pick<"NGN" | "EUR">(["NGN", "EUR"])
   const key = randomUUID()
   const ask = (path: string, json: unknown) => insist(call(base, path, token, key, json), tally, over)
-  const kind = choices.between(1, 10)
-  if (kind <= 6 || paid.length === 0) {
+  const kind = paid.length === 0 ? "charge" : kinds[turn % kinds.length]
+  if (kind === "charge") {
     const { body } = yield* ask("/api/payment/charge", { amount: choices.between(5_000, 50_000), currency })
     const charged = Charged(body)
     if (charged._tag === "None") return
     yield* checkout(charged.value.nextAction.url, choices.pick(["succeed", "succeed", "succeed", "fail", "abandon"]))
     paid.push(charged.value.id)
-  } else if (kind <= 9) {
+  } else if (kind === "payout") {
     const accountNumber = choices.chance(0.2) && currency === "EUR"
       ? "000111111116"
       : `00012345${choices.between(1000, 9999)}`
