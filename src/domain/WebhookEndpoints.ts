@@ -21,7 +21,8 @@ export const WebhookEventType = Schema.Literals([
 export type WebhookEventType = typeof WebhookEventType.Type
 
 /** `*` is every type, those too that a later version adds. */
-const EventFilter = Schema.Array(Schema.Literals(["*", ...WebhookEventType.literals])).check(
+const EventTypes = Schema.Array(Schema.Literals(["*", ...WebhookEventType.literals]))
+const EventFilter = EventTypes.check(
   Schema.isMinLength(1),
   Schema.isMaxLength(20),
   Schema.isUnique()
@@ -73,7 +74,7 @@ export type DisabledReason = typeof DisabledReason.Type
 const shown = {
   id: WebhookEndpointId,
   url: Schema.String,
-  events: EventFilter,
+  events: EventTypes,
   scope: WebhookScope,
   description: Schema.NullOr(Schema.String),
   status: Schema.Literals(["enabled", "disabled"]),

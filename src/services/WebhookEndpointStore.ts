@@ -127,7 +127,7 @@ export class WebhookEndpointStore extends Context.Service<WebhookEndpointStore, 
           Effect.map(
             sql`
             UPDATE webhooks.endpoints SET deleted_at = ${DateTime.formatIso(now)}::timestamptz, due_at = NULL,
-                   secret = '\\x00', previous_secret = NULL, previous_until = NULL
+                   secret = decode('00', 'hex'), previous_secret = NULL, previous_until = NULL
              WHERE id = ${id} AND user_id = ${userId} AND deleted_at IS NULL RETURNING id`,
             (found) => found.length === 1
           )

@@ -1,7 +1,7 @@
-import { type Expected, serves } from "./Expected.ts"
+import { type Expected, keeps, serves } from "./Expected.ts"
 
 const published =
-  "PaymentStore.move PaymentStore.succeed OutgoingStore.settle RewardStore.setSlot VerificationStore.decide ReviewStore.decide"
+  "PaymentStore.move PaymentStore.succeed OutgoingStore.settle VerificationStore.decide ReviewStore.decide"
 
 /** The indexes of webhooks out. */
 export const webhookIndexes: Readonly<Record<string, Readonly<Record<string, Expected>>>> = {
@@ -15,10 +15,7 @@ export const webhookIndexes: Readonly<Record<string, Readonly<Record<string, Exp
       "WebhookDeliveryStore.due WebhookDeliveryStore.release WebhookEndpointStore.edit WebhookQueue.standing"
     ),
     deliveries_of_endpoint: serves("btree (endpoint_id, seq DESC)", "WebhookLogStore.list WebhookDeliveryStore.purge"),
-    deliveries_pkey: serves(
-      "unique btree (seq, endpoint_id)",
-      "WebhookDeliveryStore.record WebhookLogStore.redeliver WebhookQueue.requeue WebhookQueue.state"
-    )
+    deliveries_pkey: keeps("unique btree (seq, endpoint_id)", "an event has one delivery to an endpoint")
   },
   "webhooks.endpoints": {
     endpoints_deleted: serves("btree (deleted_at) WHERE (deleted_at IS NOT NULL)", "WebhookDeliveryStore.purge"),
@@ -40,7 +37,7 @@ export const webhookIndexes: Readonly<Record<string, Readonly<Record<string, Exp
     ),
     endpoints_pkey: serves(
       "unique btree (id)",
-      "WebhookEndpointStore.find WebhookEndpointStore.edit WebhookEndpointStore.rotate WebhookEndpointStore.remove WebhookDeliveryStore.release WebhookLogStore.redeliver"
+      "WebhookEndpointStore.edit WebhookDeliveryStore.release WebhookLogStore.redeliver"
     )
   },
   "webhooks.events": {
