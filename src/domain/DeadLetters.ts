@@ -2,15 +2,21 @@ import { Schema } from "effect"
 import { pageOf, pageQuery } from "./Page.ts"
 import { Problem } from "./Problem.ts"
 
-/** The queues between bulkheads, as their tables are called. */
-export const QueueName = Schema.Literals(["payment_commands", "settlement_commands", "verification_commands"])
+/** The queues between bulkheads, as their tables are called, and that of events to receivers outside. */
+export const QueueName = Schema.Literals([
+  "payment_commands",
+  "settlement_commands",
+  "verification_commands",
+  "webhook_deliveries"
+])
 export type QueueName = typeof QueueName.Type
 
 /** Whose work a queue holds. */
 export const bulkheadOf = {
   payment_commands: "payments",
   settlement_commands: "rewards",
-  verification_commands: "video"
+  verification_commands: "video",
+  webhook_deliveries: "payments"
 } as const
 
 /** The id of what a command is about, with what caused it where one thing has several commands. */

@@ -41,3 +41,5 @@ export const OutgoingId = uuid.pipe(Schema.brand("OutgoingId"))
 export type OutgoingId = typeof OutgoingId.Type
 export const DisputeId = uuid.pipe(Schema.brand("DisputeId"))
 export type DisputeId = typeof DisputeId.Type
+export const WebhookEndpointId = uuid.pipe(Schema.brand("WebhookEndpointId"))
+export type WebhookEndpointId = typeof WebhookEndpointId.Type

@@ -13,6 +13,7 @@ import { RewardsApi } from "./RewardsApi.ts"
 import { SystemApi } from "./SystemApi.ts"
 import { VideoApi } from "./VideoApi.ts"
 import { WalletApi } from "./WalletApi.ts"
+import { WebhookEndpointsApi } from "./WebhookEndpointsApi.ts"
 
 /** Every route of the API process. Unknown properties of a body are refused. */
 export class Api extends HttpApi.make("midnight")
@@ -22,6 +23,7 @@ export class Api extends HttpApi.make("midnight")
   .add(PaymentsApi)
   .add(PayoutsApi)
   .add(WebhooksApi)
+  .add(WebhookEndpointsApi)
   .add(RewardsApi)
   .add(VideoApi)
   .add(ReviewApi)

@@ -28,6 +28,7 @@ import { RewardsHandlers } from "../http/RewardsHandlers.ts"
 import { DocumentationRoutes, SystemHandlers } from "../http/SystemHandlers.ts"
 import { VideoHandlers } from "../http/VideoHandlers.ts"
 import { WalletHandlers } from "../http/WalletHandlers.ts"
+import { WebhookEndpointsHandlers } from "../http/WebhookEndpointsHandlers.ts"
 import { WebhooksHandlers } from "../http/WebhooksHandlers.ts"
 import { AccessTokens } from "../services/AccessTokens.ts"
 import { AuditLog } from "../services/AuditLog.ts"
@@ -49,6 +50,7 @@ import { Refunds } from "../services/Refunds.ts"
 import { Reviews } from "../services/Reviews.ts"
 import { Videos } from "../services/Videos.ts"
 import { Wallets } from "../services/Wallets.ts"
+import { WebhookEndpoints } from "../services/WebhookEndpoints.ts"
 import { Webhooks } from "../services/Webhooks.ts"
 import * as Settings from "./Config.ts"
 import { serveHttp } from "./HttpServer.ts"
@@ -118,6 +120,7 @@ const Handlers = Layer.mergeAll(
       Payouts,
       Reconciliation,
       Webhooks,
+      WebhookEndpoints,
       Gateways,
       Campaigns,
       Videos,
@@ -129,6 +132,7 @@ const Handlers = Layer.mergeAll(
       PaymentsHandlers,
       PayoutsHandlers,
       WebhooksHandlers,
+      WebhookEndpointsHandlers,
       RewardsHandlers,
       VideoHandlers,
       ReviewHandlers,

@@ -49,6 +49,9 @@ const minorUnits = (name: string, fallback: number) =>
       Config.map(BigInt)
     )
 
+/** Events may be sent over http and to private addresses: for development, and tests. */
+export const webhookAllowPrivate = Config.Boolean("WEBHOOK_ALLOW_PRIVATE").pipe(Config.withDefault(false))
+
 /** Payouts of more than this many minor units wait for an administrator. */
 export const payoutApprovalAbove = minorUnits("PAYOUT_APPROVAL_ABOVE", 5_000_000)
 /** Minor units that one member may be paid out in 24 hours, in each currency. */

@@ -22,6 +22,7 @@ import { GatewaysLive } from "./GatewaysLive.ts"
 import { pool } from "./Pools.ts"
 import { queueMetrics } from "./QueueMetrics.ts"
 import { every, supervised } from "./Supervision.ts"
+import { WebhooksOutLive } from "./webhooks/WebhooksOutLive.ts"
 
 // Most of a settlement is waiting for the provider and for the ledger's next group commit, which eight of them share.
 const consumers = 8
@@ -79,7 +80,8 @@ export const PaymentsLive = Layer.suspend(() => {
     supervised("payments", "commands", work),
     supervised("payments", "stuck", asking),
     supervised("payments", "reconciliation", reconciling),
-    queueMetrics("payment_commands", PaymentQueue)
+    queueMetrics("payment_commands", PaymentQueue),
+    WebhooksOutLive
   )
   return background.pipe(
     Layer.provideMerge(

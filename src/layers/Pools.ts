@@ -13,6 +13,7 @@ export const bulkheads = {
   // Postings do not queue behind those who look at their history: a batch that waits holds up everybody's payment.
   walletWriter: { role: "wallet", connections: 1, variable: "WALLET_DATABASE_URL" },
   payments: { role: "payments", connections: 5, variable: "PAYMENTS_DATABASE_URL" },
+  webhooks: { role: "webhooks", connections: 3, variable: "WEBHOOKS_DATABASE_URL" },
   rewards: { role: "rewards", connections: 5, variable: "REWARDS_DATABASE_URL" },
   videoApi: { role: "video_api", connections: 3, variable: "VIDEO_API_DATABASE_URL" },
   videoWorker: { role: "video_worker", connections: 6, variable: "VIDEO_WORKER_DATABASE_URL" }

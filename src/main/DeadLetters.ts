@@ -7,6 +7,7 @@ import { ownerPool } from "../layers/Pools.ts"
 import { runCommand } from "../layers/ProcessMain.ts"
 import { paymentQueue, settlementQueue, verificationQueue } from "../services/CommandStore.ts"
 import { DeadLetters } from "../services/DeadLetters.ts"
+import { webhookQueue } from "../services/WebhookLogStore.ts"
 
 const most = 100
 const json = Flag.Boolean("json").pipe(Flag.withDescription("Print JSON"), Flag.withDefault(false))
@@ -96,7 +97,7 @@ const deadLetters = Command.make("dead-letters").pipe(
 )
 
 const live = DeadLetters.layer.pipe(
-  Layer.provide(Layer.mergeAll(paymentQueue(), settlementQueue(), verificationQueue())),
+  Layer.provide(Layer.mergeAll(paymentQueue(), settlementQueue(), verificationQueue(), webhookQueue())),
   Layer.provide(ownerPool("midnight-dead-letters")),
   Layer.provide(homeDatabase)
 )

@@ -5,7 +5,7 @@ import type { QueueName } from "../domain/DeadLetters.ts"
 import { PositionInstant } from "../domain/Page.ts"
 import { decoded } from "./Database.ts"
 
-const LetterRow = Schema.Struct({
+export const LetterRow = Schema.Struct({
   id: Schema.String,
   attempts: Schema.Int,
   lastFailure: Schema.OptionFromNullOr(Schema.String),
@@ -17,7 +17,7 @@ const LetterRow = Schema.Struct({
 })
 export type LetterRow = typeof LetterRow.Type
 
-const Standing = Schema.Struct({ waiting: Schema.Int, oldestSeconds: Schema.Finite, dead: Schema.Int })
+export const Standing = Schema.Struct({ waiting: Schema.Int, oldestSeconds: Schema.Finite, dead: Schema.Int })
 export type Standing = typeof Standing.Type
 
 /** What operators see of a queue, and do to it; its work is done through Commands. */

@@ -4,6 +4,7 @@ import { cursorOf, PositionInstant, PositionNumber } from "../domain/Page.ts"
 import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
 import { type CommandStore, type LetterRow, PaymentQueue, SettlementQueue, VerificationQueue } from "./CommandStore.ts"
 import { withDatabase } from "./Database.ts"
+import { WebhookQueue } from "./WebhookLogStore.ts"
 
 const position = cursorOf(Schema.Struct({ queue: QueueName, at: PositionInstant, sequence: PositionNumber }))
 
@@ -26,7 +27,8 @@ export class DeadLetters extends Context.Service<DeadLetters, {
       const stores: Record<QueueName, CommandStore> = {
         payment_commands: yield* PaymentQueue,
         settlement_commands: yield* SettlementQueue,
-        verification_commands: yield* VerificationQueue
+        verification_commands: yield* VerificationQueue,
+        webhook_deliveries: yield* WebhookQueue
       }
 
       const list: DeadLetters["Service"]["list"] = Effect.fn("DeadLetters.list")(function*({ cursor, limit, queue }) {

@@ -1,6 +1,7 @@
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { Email } from "../domain/Identity.ts"
 import type { UserId } from "../domain/Ids.ts"
+import type { Role } from "../domain/Principal.ts"
 import type { Unavailable } from "../domain/Problem.ts"
 import { withDatabase } from "./Database.ts"
 import { gathered } from "./Gathered.ts"
@@ -23,6 +24,8 @@ export class Users extends Context.Service<Users, {
   /** Whether there is an account that is not disabled. One that was disabled within the last second may still be taken for one. */
   exists(userId: UserId): Effect.Effect<boolean, Unavailable>
   emailOf(userId: UserId): Effect.Effect<Option.Option<string>, Unavailable>
+  /** What an account may do at this moment, whatever its tokens say. None where there is none, or it is disabled. */
+  rolesOf(userId: UserId): Effect.Effect<Option.Option<ReadonlyArray<Role>>, Unavailable>
 }>()("midnight/services/identity/Users") {
   static readonly layer = Layer.effect(
     Users,
@@ -65,6 +68,9 @@ export class Users extends Context.Service<Users, {
         exists: (id) => spanWhenSampled("Users.exists")(exists(id)),
         emailOf: Effect.fn("Users.emailOf")((id: UserId) =>
           Effect.map(activeById(id), Option.map(({ user }) => user.email))
+        ),
+        rolesOf: Effect.fn("Users.rolesOf")((id: UserId) =>
+          Effect.map(activeById(id), Option.map(({ user }) => user.roles))
         )
       })
     })

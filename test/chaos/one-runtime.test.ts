@@ -215,7 +215,7 @@ describe("all bulkheads in one runtime", () => {
         `SELECT DISTINCT split_part(application_name, ' ', 1), usename FROM pg_stat_activity
           WHERE datname = current_database() AND application_name LIKE 'midnight-%' ORDER BY 1`
       )
-      const bulkheads = ["identity", "payments", "rewards", "video_api", "video_worker", "wallet"]
+      const bulkheads = ["identity", "payments", "rewards", "video_api", "video_worker", "wallet", "webhooks"]
       assert.deepStrictEqual(
         rows.map((row) => [...row]),
         bulkheads.map((name) => [`midnight-${name}`, `midnight_${name}`])

@@ -11,6 +11,7 @@ import { rewardsContracts } from "./RewardsContracts.ts"
 import type { Contracts } from "./RouteContract.ts"
 import { systemContracts, videoContracts } from "./VideoContracts.ts"
 import { walletContracts } from "./WalletContracts.ts"
+import { webhookContracts } from "./WebhookContracts.ts"
 
 /** Every route that Midnight promises. A route that is served and not here fails the suite. */
 export const contracts: Contracts = {
@@ -26,5 +27,6 @@ export const contracts: Contracts = {
   ...adminUserContracts,
   ...deadLetterContracts,
   ...moneyOutContracts,
-  ...reconciliationContracts
+  ...reconciliationContracts,
+  ...webhookContracts
 }

@@ -34,7 +34,7 @@ const plainIndexes = Effect.flatMap(PgClient.PgClient, (sql) =>
             pg_get_indexdef(i.oid) AS definition
        FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
       WHERE t.relnamespace::regnamespace::text
-              IN ('identity', 'wallet', 'payments', 'rewards', 'video', 'queue', 'idempotency')
+              IN ('identity', 'wallet', 'payments', 'webhooks', 'rewards', 'video', 'queue', 'idempotency')
         AND NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.oid)
       ORDER BY 1, 2`
   ))

@@ -130,7 +130,7 @@ layer(PgTest.layer)("the database of a test file", (it) => {
   it.effect("lets each bulkhead's role log in with its derived password", () =>
     Effect.gen(function*() {
       const pg = yield* PgTest
-      for (const role of ["identity", "wallet", "payments", "rewards", "video_api", "video_worker"]) {
+      for (const role of ["identity", "wallet", "payments", "webhooks", "rewards", "video_api", "video_worker"]) {
         assert.strictEqual(yield* value(pg.urlFor(role), "SELECT current_user::text"), `midnight_${role}`)
       }
     }))

@@ -33,14 +33,19 @@ const config = Layer.unwrap(Effect.map(Sandbox, ({ base }) =>
     PAYOUT_APPROVAL_ABOVE: "10000",
     PAYOUT_DAILY_LIMIT: "60000",
     ENCRYPTION_SECRET: "a secret for sealed values in tests of payments",
-    CURRENCIES: "NGN,USD"
+    CURRENCIES: "NGN,USD",
+    WEBHOOK_ALLOW_PRIVATE: "true"
   })))
 
 const Money = PaymentsLive.pipe(
   Layer.provideMerge(WalletLive),
   Layer.provide([
     Health.layer,
-    Layer.mock(Users, { emailOf: () => Effect.succeedSome("payer@example.com"), exists: () => Effect.succeed(true) })
+    Layer.mock(Users, {
+      emailOf: () => Effect.succeedSome("payer@example.com"),
+      exists: () => Effect.succeed(true),
+      rolesOf: () => Effect.succeedSome(["member" as const])
+    })
   ]),
   Layer.provide(config)
 )

@@ -29,6 +29,9 @@ import { RewardStore } from "../../services/RewardStore.ts"
 import { UploadStore } from "../../services/UploadStore.ts"
 import { VerificationStore } from "../../services/VerificationStore.ts"
 import { VideoStore } from "../../services/VideoStore.ts"
+import { WebhookDeliveryStore } from "../../services/WebhookDeliveryStore.ts"
+import { WebhookEndpointStore } from "../../services/WebhookEndpointStore.ts"
+import { WebhookLogStore, WebhookQueue, webhookQueue } from "../../services/WebhookLogStore.ts"
 import type { NamedQuery } from "./NamedQuery.ts"
 import { fingerprintQueries } from "./QueriesOfFingerprints.ts"
 import { identityQueries } from "./QueriesOfIdentity.ts"
@@ -37,6 +40,7 @@ import { moneyOutQueries } from "./QueriesOfMoneyOut.ts"
 import { purged, queueQueries, queueUse, worked } from "./QueriesOfQueues.ts"
 import { reviewQueries } from "./QueriesOfReview.ts"
 import { videoQueries } from "./QueriesOfVideo.ts"
+import { webhookQueries } from "./QueriesOfWebhooks.ts"
 import { makeRecorder, type Recorded, type Recorder } from "./Recorder.ts"
 import { takeSamples } from "./Samples.ts"
 
@@ -71,6 +75,10 @@ const storesOn = (client: Layer.Layer<SqlClient.SqlClient>) =>
     Queues.paymentQueue(),
     Queues.settlementQueue(),
     Queues.verificationQueue(),
+    WebhookEndpointStore.layer,
+    WebhookDeliveryStore.layer,
+    WebhookLogStore.layer,
+    webhookQueue(),
     paymentsKeys(),
     rewardsKeys(),
     videoKeys()
@@ -160,6 +168,16 @@ const queriesOf = Effect.fnUntraced(function*(recorder: Recorder) {
     ...queueQueries("PaymentQueue", Context.get(stores, Queues.PaymentQueue), recorder.connection),
     ...queueQueries("SettlementQueue", Context.get(stores, Queues.SettlementQueue), recorder.connection),
     ...queueQueries("VerificationQueue", Context.get(stores, Queues.VerificationQueue), recorder.connection),
+    ...webhookQueries(
+      {
+        endpoints: Context.get(stores, WebhookEndpointStore),
+        deliveries: Context.get(stores, WebhookDeliveryStore),
+        log: Context.get(stores, WebhookLogStore),
+        queue: Context.get(stores, WebhookQueue)
+      },
+      recorder.connection,
+      now
+    ),
     ...keyQueries("PaymentsKeys", Context.get(stores, PaymentsKeys)),
     ...keyQueries("RewardsKeys", Context.get(stores, RewardsKeys)),
     ...keyQueries("VideoKeys", Context.get(stores, VideoKeys)),

@@ -3,6 +3,7 @@ import { identityIndexes } from "./IndexesOfIdentity.ts"
 import { paymentIndexes } from "./IndexesOfPayments.ts"
 
 import { fingerprintIndexes } from "./IndexesOfFingerprints.ts"
+import { webhookIndexes } from "./IndexesOfWebhooks.ts"
 
 export type { Expected }
 
@@ -29,6 +30,7 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
   },
   ...identityIndexes,
   ...paymentIndexes,
+  ...webhookIndexes,
   "queue.mail_commands": {
     idx_mail_commands_id: serves("unique btree (id, queue_name)", "MailCommands"),
     idx_mail_commands_take: serves(

@@ -13,7 +13,16 @@ export interface Recorded {
 }
 
 /** The schemas of the application. */
-export const schemas = ["identity", "wallet", "payments", "rewards", "video", "queue", "idempotency"] as const
+export const schemas = [
+  "identity",
+  "wallet",
+  "payments",
+  "webhooks",
+  "rewards",
+  "video",
+  "queue",
+  "idempotency"
+] as const
 
 // Counts of this transaction alone, and so of this connection. Functions, triggers and foreign keys are in them, whose
 // statements EXPLAIN does not show.

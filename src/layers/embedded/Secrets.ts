@@ -41,7 +41,7 @@ const known = {
       "SANDBOX_SECRET_KEY",
       "SANDBOX_WEBHOOK_SECRET"
     ],
-    roles: ["identity", "wallet", "payments", "rewards", "videoApi"]
+    roles: ["identity", "wallet", "payments", "webhooks", "rewards", "videoApi"]
   },
   Video: { secrets: ["UPLOAD_SECRET"], roles: ["videoWorker"] },
   Sandbox: { secrets: ["SANDBOX_SECRET_KEY", "SANDBOX_WEBHOOK_SECRET"], roles: [] },

@@ -166,6 +166,6 @@ export const withoutPool = async (stage: Stage): Promise<ReadonlyArray<string>> 
       WHERE datname = current_database() AND application_name LIKE 'midnight-%'`
   )
   const found = rows.map(([pool]) => String(pool))
-  return ["identity", "wallet", "payments", "rewards", "video_api", "video_worker"]
+  return ["identity", "wallet", "payments", "webhooks", "rewards", "video_api", "video_worker"]
     .filter((role) => !found.includes(`midnight-${role} as midnight_${role}`))
 }
