@@ -4,6 +4,7 @@ import { Config, Effect, Layer, Logger, Metric, Option, Schema } from "effect"
 import { join } from "node:path"
 import { exporters } from "./telemetry/Exporters.ts"
 import { frugalTracer } from "./telemetry/FrugalTracer.ts"
+import { Handover } from "./telemetry/Handover.ts"
 import { impersonalLogs, impersonalSpans } from "./telemetry/Impersonal.ts"
 import * as Loggers from "./telemetry/Loggers.ts"
 import { layer as redaction } from "./telemetry/Redaction.ts"
@@ -53,7 +54,7 @@ const loggers = ({ logFolder, logFormat, serviceName }: TelemetryOptions) => {
   return Logger.layer([toConsole, toFiles])
 }
 
-const sdk = (options: TelemetryOptions) =>
+const sdk = (options: TelemetryOptions, handover: Handover) =>
   NodeSdk.layer(Effect.gen(function*() {
     const context = yield* Effect.context<never>()
     const run = Effect.runForkWith(context)
@@ -66,18 +67,23 @@ const sdk = (options: TelemetryOptions) =>
     }
     const { logs, metrics, traces } = yield* exporters(onDrop)
     const local = options.spanFolder === undefined ? [] : [spanFile(options.spanFolder, options.serviceName)]
-    const chosen = yield* sampler
     const keepers = [...local, ...Option.toArray(traces)]
     const family = yield* Config.NonEmptyString("OTEL_SERVICE_NAME").pipe(Config.withDefault("midnight"))
     return {
       resource: { serviceName: `${family}-${options.serviceName}`, serviceVersion: options.version },
       spanProcessor: [impersonalSpans, sqlSpanNames, ...keepers],
       // Where nobody keeps spans none is recorded; a request has its trace id all the same.
-      tracerConfig: { sampler: keepers.length === 0 ? new AlwaysOffSampler() : withoutPolls(chosen) },
+      tracerConfig: { sampler: keepers.length === 0 ? new AlwaysOffSampler() : handover, idGenerator: handover },
       metricReader: Option.toArray(metrics),
       logRecordProcessor: Option.match(logs, { onNone: () => [], onSome: (logs) => [impersonalLogs, logs] }),
       shutdownTimeout: 3_000
     }
+  }))
+
+const tracing = (options: TelemetryOptions) =>
+  Layer.unwrap(Effect.map(sampler, ({ off, sampler }) => {
+    const handover = new Handover(withoutPolls(sampler), !off)
+    return frugalTracer(handover).pipe(Layer.provideMerge(sdk(options, handover)))
   }))
 
 /**
@@ -85,7 +91,7 @@ const sdk = (options: TelemetryOptions) =>
  * trace id. Nothing here ever waits for a collector or a disk: what cannot be kept is dropped and counted.
  */
 export const layer = (options: TelemetryOptions): Layer.Layer<never, Config.ConfigError> =>
-  Layer.mergeAll(frugalTracer.pipe(Layer.provideMerge(sdk(options))), runtimeMetrics).pipe(
+  Layer.mergeAll(tracing(options), runtimeMetrics).pipe(
     Layer.provideMerge(loggers(options)),
     Layer.provideMerge(redaction)
   )

@@ -25,6 +25,9 @@ export const continueFrom =
       }
     )
 
+/** From how long on a request's span is kept although its trace is not. */
+export const slowNanos = 1_000_000_000n
+
 /**
  * A span for a step that every request takes, made only where somebody will see it. Effect's own makes one in any case, and
  * with it a stack trace and two contexts: below a span that is not sampled, that is a tenth of a transfer's cost.

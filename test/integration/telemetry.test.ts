@@ -83,6 +83,59 @@ describe("telemetry", () => {
       assert.include(String(misspelt), "OTEL_TRACES_SAMPLER")
     }).pipe(Effect.scoped))
 
+  it.live("sends the server span alone of a request outside of the sample that failed, under the ids that it was served with", () =>
+    Effect.gen(function*() {
+      const collector = yield* receiver
+      const logs = yield* folder
+      const env = {
+        OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+        OTEL_TRACES_SAMPLER: "parentbased_traceidratio",
+        OTEL_TRACES_SAMPLER_ARG: "0"
+      }
+      const unsampled = traceparent.replace(/01$/, "00")
+      yield* within(
+        { env, logs },
+        Effect.all([
+          get("/things/7"),
+          get("/nowhere"),
+          get("/bug", { "x-request-id": "req-7" }),
+          get("/bug", { "x-request-id": "req-8", traceparent: unsampled })
+        ])
+      )
+      assert.deepStrictEqual(collector.spans.map(({ name }) => name), ["GET /bug", "GET /bug"])
+      const [own, continued] = collector.spans
+      const line = lines(join(logs, "combined.log")).find((line) =>
+        line["request_id"] === "req-7" && line["message"] === "request"
+      )
+      assert.strictEqual(own?.traceId, line?.["trace_id"])
+      assert.strictEqual(own?.spanId, line?.["span_id"])
+      assert.strictEqual(own?.status.code, 2)
+      assert.strictEqual(own?.attributes["http.request.method"], "GET")
+      assert.strictEqual(own?.attributes["http.route"], "/bug")
+      assert.strictEqual(own?.attributes["http.response.status_code"], 500)
+      assert.strictEqual(own?.attributes["midnight.request_id"], "req-7")
+      assert.strictEqual(own?.attributes["error.type"], "InternalError")
+      assert.strictEqual(continued?.traceId, "4bf92f3577b34da6a3ce929d0e0e4736")
+      assert.strictEqual(continued?.parentSpanId, "00f067aa0ba902b7")
+      assert.notMatch(JSON.stringify(collector.spans), /example\.org/)
+    }).pipe(Effect.scoped))
+
+  it.live("keeps the spans below a request that the sampler chose", () =>
+    Effect.gen(function*() {
+      const collector = yield* receiver
+      const env = {
+        OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+        OTEL_TRACES_SAMPLER: "traceidratio",
+        OTEL_TRACES_SAMPLER_ARG: "1"
+      }
+      yield* within({ env }, get("/things/7"))
+      const server = collector.spans.find(({ name }) => name === "GET /things/:id")
+      const post = collector.spans.find(({ name }) => name === "Ledger.post")
+      assert.isDefined(server)
+      assert.strictEqual(post?.parentSpanId, server.spanId)
+      assert.strictEqual(post?.traceId, server.traceId)
+    }).pipe(Effect.scoped))
+
   it.live("repeats nobody's e-mail address, though a library's message quotes it", () =>
     Effect.gen(function*() {
       const collector = yield* receiver

@@ -32,8 +32,6 @@ export const AuthorizationLive = Layer.effect(
           onSuccess: (principal) =>
             Effect.withFiber((fiber) => {
               fiber.getRef(Exchange.Current).notes["enduser.id"] = principal.userId
-              const { span } = fiber.cache
-              if (span?._tag === "Span") span.attribute("enduser.id", principal.userId)
               return Effect.provideService(handler, CurrentUser, principal)
             })
         })

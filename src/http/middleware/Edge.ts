@@ -10,6 +10,7 @@ import {
 import { InvalidRequest } from "../../domain/Problem.ts"
 import { CurrentRequestId } from "../../domain/Request.ts"
 import { Readiness } from "../../services/Readiness.ts"
+import { slowNanos } from "../../services/TraceContext.ts"
 import * as AccessLog from "./AccessLog.ts"
 import * as Cors from "./Cors.ts"
 import * as Exchange from "./Exchange.ts"
@@ -49,10 +50,20 @@ const refuse = (
     : undefined
 }
 
-const describe = (span: Tracer.AnySpan | undefined, requestId: string, status: number, code: string | undefined) => {
-  if (span === undefined || span._tag !== "Span" || !span.sampled) return
-  span.attribute("midnight.request_id", requestId)
-  if (code !== undefined) span.attribute(status >= 500 ? "error.type" : "midnight.problem", code)
+/** What a span of a request says, beside what the library writes on those that are sampled. */
+const describe = (span: Tracer.AnySpan | undefined, outcome: AccessLog.Outcome, nanos: bigint) => {
+  if (span === undefined || span._tag !== "Span") return
+  const { code, exchange, request, response, route } = outcome
+  if (!span.sampled) {
+    if (response.status < 500 && nanos < slowNanos) return
+    span.attribute("http.request.method", request.method)
+    span.attribute("http.response.status_code", response.status)
+  }
+  if (route !== undefined) span.attribute("http.route", route)
+  span.attribute("midnight.request_id", exchange.requestId)
+  const user = exchange.notes["enduser.id"]
+  if (user !== undefined) span.attribute("enduser.id", user)
+  if (code !== undefined) span.attribute(response.status >= 500 ? "error.type" : "midnight.problem", code)
 }
 
 interface Edge {
@@ -123,10 +134,11 @@ const handle = (app: App, edge: Edge) =>
     RequestBody.guard(request)
 
     const finish = ({ code, response }: Problems.Completed) => {
-      describe(span, around.requestId, response.status, code)
-      const seconds = Number(clock.currentTimeNanosUnsafe() - started) / 1e9
+      const nanos = clock.currentTimeNanosUnsafe() - started
+      const outcome = { request, response, route, code, exchange, seconds: Number(nanos) / 1e9 }
+      describe(span, outcome, nanos)
       return Effect.as(
-        AccessLog.record({ request, response, route, code, exchange, seconds }, fiber),
+        AccessLog.record(outcome, fiber),
         withHeaders(response, headersOf(edge, request, response, exchange))
       )
     }

@@ -36,8 +36,9 @@ const make = (name: (typeof names)[number], ratio: number): Sampler => {
 }
 
 /** The standard variables. The SDK reads them too, but takes a misspelt sampler for "sample everything", silently. */
-export const sampler: Effect.Effect<Sampler, Config.ConfigError> = Effect.gen(function*() {
-  const name = yield* Config.Literals(names, "OTEL_TRACES_SAMPLER").pipe(Config.withDefault("parentbased_always_on"))
-  const ratio = yield* Config.schema(Ratio, "OTEL_TRACES_SAMPLER_ARG").pipe(Config.withDefault(1))
-  return make(name, ratio)
-})
+export const sampler: Effect.Effect<{ readonly sampler: Sampler; readonly off: boolean }, Config.ConfigError> = Effect
+  .gen(function*() {
+    const name = yield* Config.Literals(names, "OTEL_TRACES_SAMPLER").pipe(Config.withDefault("parentbased_always_on"))
+    const ratio = yield* Config.schema(Ratio, "OTEL_TRACES_SAMPLER_ARG").pipe(Config.withDefault(1))
+    return { sampler: make(name, ratio), off: name === "always_off" || name === "parentbased_always_off" }
+  })
