@@ -63,11 +63,10 @@ export const moneyOutContracts: Contracts = {
       const { id } = yield* paidPayment
       const refund = (payload: { readonly amount?: Amount }) =>
         client.payments.refund({ params: { id }, payload }).pipe(keyed, as(alice))
-      assert.deepInclude(yield* refund({ amount: Amount.make(500n) }), {
-        paymentId: id,
-        status: "succeeded",
-        reason: null
-      })
+      const part = yield* refund({ amount: Amount.make(500n) })
+      assert.deepInclude(part, { paymentId: id, reason: null })
+      // Of the request and the command that was left with the intent, one asks the provider; the other answers `pending`.
+      assert.include(["pending", "succeeded"], part.status)
       assert.strictEqual((yield* Effect.flip(refund({ amount: Amount.make(2_001n) })))._tag, "RefundExceeded")
       assert.strictEqual(BigInt((yield* refund({})).amount), 2_000n)
       const { amountRefunded } = yield* client.payments.find({ params: { id } }).pipe(as(alice))
