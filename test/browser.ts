@@ -178,6 +178,6 @@ if (program === undefined) {
     "SKIPPED: no Chromium here. Install one (Debian: apt-get install chromium) or name it in CHROMIUM.\n"
   )
 } else {
-  await Effect.runPromise(run(program)).finally(() => rmSync(home, { recursive: true, force: true }))
+  await Effect.runPromise(run(program)).finally(() => rmSync(home, { recursive: true, force: true, maxRetries: 10 }))
   process.exitCode = wrong === 0 ? 0 : 1
 }

@@ -68,6 +68,9 @@ const run = Effect.gen(function*() {
     const forgot = await compare(base, "/api/auth/password/forgot", (email) => ({ email }))
     return login && forgot
   })
-}).pipe(Effect.scoped, Effect.ensuring(Effect.sync(() => rmSync(home, { recursive: true, force: true }))))
+}).pipe(
+  Effect.scoped,
+  Effect.ensuring(Effect.sync(() => rmSync(home, { recursive: true, force: true, maxRetries: 10 })))
+)
 
 process.exitCode = await Effect.runPromise(run) ? 0 : 1

@@ -76,7 +76,8 @@ export const mailboxMailer = (folder: string, from: string) =>
       return Mailer.of({
         send: Effect.fn("Mailer.send")(function*(mail) {
           const now = DateTime.formatIso(yield* DateTime.now).replaceAll(":", "-")
-          yield* attempt(() => write(`${now}_${mail.id}.eml`, mail))
+          // Whoever closes the mailer waits for a file that is being written: none is left half done, none comes after the end.
+          yield* Effect.uninterruptible(attempt(() => write(`${now}_${mail.id}.eml`, mail)))
         })
       })
     })

@@ -135,7 +135,8 @@ const main = Effect.gen(function*() {
   const wanted = chosen()
   const folder = yield* Effect.acquireRelease(
     Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-bank-"))),
-    (folder) => values.keep ? Effect.void : Effect.promise(() => rm(folder, { recursive: true, force: true }))
+    (folder) =>
+      values.keep ? Effect.void : Effect.promise(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }))
   )
   yield* Console.log(`seed ${seed}`)
   const postgres = yield* crashingPostgres(folder)

@@ -20,7 +20,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await ground.stage?.close()
-  rmSync(folder, { recursive: true, force: true })
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
 })
 
 describe("the pools of a running Midnight", () => {

@@ -104,7 +104,7 @@ const main = async () => {
     // A wall that was taken away and noticed is a bound that broke: asked for alone, it fails the command.
     process.exitCode = one ? 1 : holds(report) ? 0 : 1
   } finally {
-    rmSync(folder, { recursive: true, force: true })
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
   }
 }
 

@@ -30,7 +30,7 @@ const main = Effect.gen(function*() {
   if (values.help) return yield* Console.log(usage)
   const folder = yield* Effect.acquireRelease(
     Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-outage-"))),
-    (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true }))
+    (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }))
   )
   const report = yield* outage(folder, {
     seconds: Number(values.seconds),

@@ -67,7 +67,7 @@ const main = async () => {
     for (const [holds, says] of claims) print(`${holds ? "✓" : "✗"} ${says}`)
     if (!claims.every(([holds]) => holds)) process.exitCode = 1
   } finally {
-    rmSync(folder, { recursive: true, force: true })
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
   }
 }
 

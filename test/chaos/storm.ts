@@ -26,7 +26,7 @@ const run = Effect.gen(function*() {
     (path) =>
       values.keep
         ? Console.log(`kept: ${path}`)
-        : Effect.promise(() => rm(path, { recursive: true, force: true }))
+        : Effect.promise(() => rm(path, { recursive: true, force: true, maxRetries: 10 }))
   )
   const postgres = yield* crashingPostgres(folder)
   const { judge: _, ...report } = yield* storm(postgres, folder, {

@@ -54,7 +54,7 @@ beforeAll(async () => {
   )
 })
 
-afterAll(() => rm(folder, { recursive: true, force: true }))
+afterAll(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }))
 
 const complaints = (name: string) => output.split("\n").filter((line) => line.includes(`/${name}(`))
 

@@ -77,7 +77,7 @@ export const bait = Effect.gen(function*() {
 
 export const scratch = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-corpus-"))),
-  (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+  (path) => Effect.promise(() => rm(path, { recursive: true, force: true, maxRetries: 10 }))
 )
 
 /** A file to keep out of: a real video, so that whoever opens it against the rules has something to show for it. */

@@ -18,7 +18,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await ground.stage?.close()
-  rmSync(folder, { recursive: true, force: true })
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
 })
 
 describe("a client that sends anything", () => {

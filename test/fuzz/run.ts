@@ -69,7 +69,7 @@ const main = async () => {
     if (report.findings.length > 0) process.exitCode = 1
   } finally {
     await stage.close()
-    rmSync(folder, { recursive: true, force: true })
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
   }
 }
 

@@ -124,7 +124,7 @@ const main = async () => {
       await stage.close()
     }
   } finally {
-    rmSync(folder, { recursive: true, force: true })
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10 })
   }
 }
 

@@ -1,5 +1,5 @@
-import { assert, layer } from "@effect/vitest"
-import { Context, Effect, Layer, Redacted } from "effect"
+import { assert, it, layer } from "@effect/vitest"
+import { Context, Effect, Fiber, Layer, Redacted } from "effect"
 import { once } from "node:events"
 import { readdir, readFile, stat } from "node:fs/promises"
 import { createServer } from "node:net"
@@ -138,3 +138,14 @@ for (const [name, adapter] of [["SMTP", smtp], ["the mailbox folder", mailbox]] 
       }))
   })
 }
+
+it.live("the mailbox folder is left with a whole mail when its sender is interrupted", () =>
+  Effect.gen(function*() {
+    const folder = join(yield* temporaryFolder, "mailbox")
+    const mailer = Context.get(yield* Layer.build(mailboxMailer(folder, from)), Mailer)
+    const sending = yield* Effect.forkChild(mailer.send(mail), { startImmediately: true })
+    yield* Fiber.interrupt(sending)
+    const files = yield* Effect.promise(() => readdir(folder))
+    assert.lengthOf(files, 1)
+    assert.match(files[0] ?? "", /\.eml$/)
+  }))

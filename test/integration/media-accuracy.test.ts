@@ -9,7 +9,7 @@ import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
 
 const folder = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-accuracy-"))),
-  (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+  (path) => Effect.promise(() => rm(path, { recursive: true, force: true, maxRetries: 10 }))
 )
 
 // The whole of it is `npm run accuracy`.

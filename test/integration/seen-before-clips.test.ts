@@ -38,7 +38,7 @@ class Films extends Context.Service<Films, { readonly path: (name: string) => st
       Log.setLevel(AV_LOG_FATAL)
       const folder = yield* Effect.acquireRelease(
         Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-films-"))),
-        (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+        (path) => Effect.promise(() => rm(path, { recursive: true, force: true, maxRetries: 10 }))
       )
       const path = (name: string) => join(folder, `${name.replaceAll(/\W+/g, "_")}.mp4`)
       for (const scene of scenes) yield* Effect.promise(() => film(scene, path(String(scene.seed))))

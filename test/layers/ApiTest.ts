@@ -63,7 +63,7 @@ const freePort = Effect.promise(() =>
 
 const temporary = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-api-"))),
-  (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+  (path) => Effect.promise(() => rm(path, { recursive: true, force: true, maxRetries: 10 }))
 )
 
 /** What the whole server reads, on ports and in a folder of its own. */

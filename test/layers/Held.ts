@@ -45,5 +45,5 @@ export const until = (condition: () => boolean) =>
 
 export const temporaryFolder = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-"))),
-  (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true }))
+  (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }))
 )

@@ -16,7 +16,7 @@ export const receiver = Effect.acquireRelease(
 
 export const folder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "midnight-telemetry-"))),
-  (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+  (path) => Effect.sync(() => rmSync(path, { recursive: true, maxRetries: 10 }))
 )
 
 export const listening = (answer: RequestListener) =>

@@ -90,7 +90,7 @@ const engine = Layer.effect(
 export const VideoBench = Layer.unwrap(Effect.gen(function*() {
   const spool = yield* Effect.acquireRelease(
     Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-spool-"))),
-    (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+    (path) => Effect.promise(() => rm(path, { recursive: true, force: true, maxRetries: 10 }))
   )
   const server = serveHttp(Layer.merge(UploadRoutes, PictureRoutes), {
     port: 0,

@@ -62,7 +62,7 @@ export class Clips
     Effect.gen(function*() {
       const folder = yield* Effect.acquireRelease(
         Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-clips-"))),
-        (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+        (path) => Effect.promise(() => rm(path, { recursive: true, force: true, maxRetries: 10 }))
       )
       const path = (name: string) => join(folder, name)
       const size = { seconds: 5, width: 640, height: 360 }

@@ -68,7 +68,7 @@ export class Sandbox extends Context.Service<Sandbox, {
     Effect.gen(function*() {
       const home = yield* Effect.acquireRelease(
         Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-sandbox-"))),
-        (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+        (path) => Effect.promise(() => rm(path, { recursive: true, force: true, maxRetries: 10 }))
       )
       const relay = yield* makeRelay
       const provider = sandboxProvider({

@@ -18,7 +18,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "midnight-charges-"))
   path = join(folder, "charges.jsonl")
 })
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
+afterEach(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }))
 
 const lines = () => readFileSync(path, "utf8").split("\n").filter((line) => line !== "")
 

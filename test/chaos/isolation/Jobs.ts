@@ -137,5 +137,7 @@ export const enqueue = async (stage: Stage, pattern: Pattern, count: number, poi
 /** Forgets every upload and submission, so that one fault leaves nothing to the next. */
 export const clear = async (stage: Stage): Promise<void> => {
   await query(stage.url, "TRUNCATE video.uploads, video.submissions, queue.verification_commands CASCADE")
-  for (const folder of readdirSync(stage.spool)) rmSync(join(stage.spool, folder), { recursive: true, force: true })
+  for (const folder of readdirSync(stage.spool)) {
+    rmSync(join(stage.spool, folder), { recursive: true, force: true, maxRetries: 10 })
+  }
 }

@@ -87,7 +87,7 @@ export const runAll = async (plan: Plan): Promise<Pick<Report, "rows" | "skipped
   step("PostgreSQL, the API, the sandbox provider")
   const stage = await openStage(plan.folder)
   const leave = () => {
-    rmSync(plan.folder, { recursive: true, force: true })
+    rmSync(plan.folder, { recursive: true, force: true, maxRetries: 10 })
     process.exit(130)
   }
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => void stage.close().finally(leave))
