@@ -2,7 +2,7 @@ import { settle } from "./database.ts"
 import { makeHeads, transfer, wallet } from "./members.ts"
 import { pgbenchPath, runPgbench } from "./pgbench.ts"
 import { type Contender, interleave, measureHttp, median, Meter, type Sample } from "./rounds.ts"
-import { alone, compared, orBroken, type Row, skipped, targets } from "./rows.ts"
+import { alone, compared, errorsOf, orBroken, type Row, skipped, targets } from "./rows.ts"
 import { checkPeer, type Ground, type HttpSide, ourDatabase, ours, peer, peerDatabase } from "./sides.ts"
 
 export interface Options {
@@ -159,6 +159,8 @@ const duel = async (ground: Ground, { rounds, seconds, wanted }: Options, it: Du
     for (const [name, check] of checks) faults.push(...(await check()).map((fault) => `books of ${name}: ${fault}`))
     const of = (name: string) => samples.get(name) ?? []
     const mine = of("ours")
+    // A refusal costs less than a transfer: with errors neither figure says anything.
+    const ownFaults = [...faults, ...errorsOf("ours", mine)]
     return {
       rows: [
         ...peers.map((name) => compared(row(name), mine, of(name), faults)),
@@ -167,8 +169,8 @@ const duel = async (ground: Ground, { rounds, seconds, wanted }: Options, it: Du
         ),
         ...own.map((name) =>
           name === "transfers/p99"
-            ? alone(name, mine.map(({ p99 }) => p99), faults)
-            : alone(name, mine.map(cpuOf), faults, [
+            ? alone(name, mine.map(({ p99 }) => p99), ownFaults)
+            : alone(name, mine.map(cpuOf), ownFaults, [
               `Node ${Math.round(median(mine.map((s) => s.serverMicros)))} µs, PostgreSQL `
               + `${Math.round(median(mine.map((s) => s.postgresMicros)))} µs`
             ])

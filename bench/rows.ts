@@ -77,9 +77,17 @@ export const orBroken = async <A>(
   }
 }
 
+/** What went wrong in a side's rounds, each kind once. */
+export const errorsOf = (side: string, samples: ReadonlyArray<Sample>): ReadonlyArray<string> => [
+  ...new Set(samples.filter(({ errors }) => errors !== "").map(({ errors }) => `${side}: ${errors}`))
+]
+
 const perSecond = (samples: ReadonlyArray<Sample>) => samples.map((sample) => sample.perSecond)
 
-/** Ours against a peer, round by round. Errors of ours, or books that do not balance, fail the row. */
+/**
+ * Ours against a peer, round by round. Errors of ours, or books that do not balance, fail the row; a peer that answered nothing
+ * in a round says nothing of ours.
+ */
 export const compared = (
   row: string,
   ours: ReadonlyArray<Sample>,
@@ -88,9 +96,10 @@ export const compared = (
 ): Row => {
   const { atLeast, goal, unit } = targetOf(row)
   const ratios = ours.map((sample, i) => sample.perSecond / (peer[i]?.perSecond ?? Number.NaN))
+  const errors = errorsOf("ours", ours)
+  const notes = errorsOf("peer", peer)
+  if (!ratios.every(Number.isFinite)) return skipped(row, ["the peer answered nothing in a round", ...notes].join("; "))
   const ratio = median(ratios)
-  const errors = ours.filter((sample) => sample.errors !== "").map((sample) => `ours: ${sample.errors}`)
-  const notes = peer.filter((sample) => sample.errors !== "").map((sample) => `peer: ${sample.errors}`)
   return {
     row,
     unit,
@@ -102,7 +111,7 @@ export const compared = (
     atLeast,
     goal,
     pass: ratio >= atLeast && errors.length === 0 && faults.length === 0,
-    ...because([...new Set([...errors, ...notes, ...faults])])
+    ...because([...errors, ...notes, ...faults])
   }
 }
 
