@@ -9,9 +9,10 @@ import { runAll } from "./isolation/Run.ts"
 
 const usage = `npm run test:isolation -- [options]
 
-Payments while video is broken in every way: charges and transfers over HTTP, 100 a second, beside a quiet video process and
-beside each fault in turn. Starts its own durable PostgreSQL, API, video process and sandbox provider. Ends with two planted
-regressions, which it must catch. Exits with 1 when a bound broke. About 50 minutes; --short about ten.
+Payments while video is broken in every way, or a payment provider that they do not need: charges and transfers over HTTP,
+100 a second, beside quiet neighbours and beside each fault in turn. Starts its own durable PostgreSQL, API, video process,
+sandbox provider and a fake of Stripe. Ends with two planted regressions, which it must catch. Exits with 1 when a bound
+broke. About an hour; --short about twelve minutes.
 
   --only A,B        only these faults: ${Object.keys(faults).join(", ")}
   --seconds N       of payments in a window (30)

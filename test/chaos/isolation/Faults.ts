@@ -6,6 +6,7 @@ import { cpuSeconds } from "../../../bench/machine.ts"
 import { rolesSecret } from "../../../bench/sides.ts"
 import { type Bulkhead, bulkheads, roleUrl } from "../../../src/layers/Pools.ts"
 import { enqueue, type Pattern } from "./Jobs.ts"
+import { providerFaults } from "./ProviderFaults.ts"
 import type { Stage } from "./Stage.ts"
 import type { VideoProgram } from "./VideoProcess.ts"
 
@@ -191,7 +192,8 @@ export const faults: Readonly<Record<string, Fault>> = {
     films,
     jobs: { count: 500, poison: false },
     proof: answered("upload silent")
-  }
+  },
+  ...providerFaults
 }
 
 /** How its video process is started on this machine; undefined where this machine cannot have the fault. */

@@ -16,8 +16,10 @@ export interface Stage {
   /** The owner's connection string. */
   readonly url: string
   readonly spool: string
-  readonly ports: { readonly api: number; readonly video: number; readonly sandbox: number }
+  readonly ports: { readonly api: number; readonly video: number; readonly sandbox: number; readonly stripe: number }
   readonly video: VideoProcess
+  /** Stands in for Stripe, beside the sandbox that the measured payments go to. */
+  readonly fakes: { readonly start: () => Promise<void>; readonly stop: () => Promise<void> }
   /** What a signed-in member's request carries: a token, and the address that a proxy would vouch for. */
   readonly heads: (member: number) => Promise<Readonly<Record<string, string>>>
   /** Takes another composition of the API, or the real one, on the same port. */
@@ -92,6 +94,7 @@ export const openStage = async (folder: string): Promise<Stage> => {
   const keys = await makeKeys()
   const url = await ourDatabase({ postgres, keys, folder, collector: "" }, "isolation")
   const [api, video, sandbox] = [await freePort(), await freePort(), await freePort()]
+  const [stripe, paystack] = [await freePort(), await freePort()]
   const spool = join(folder, "spool")
   mkdirSync(spool, { recursive: true, mode: 0o700 })
   const secrets = {
@@ -122,6 +125,27 @@ export const openStage = async (folder: string): Promise<Stage> => {
     folder,
     url: `http://127.0.0.1:${sandbox}/checkout/none`
   })
+  const fakesEnvironment = {
+    STRIPE_FAKE_PORT: String(stripe),
+    PAYSTACK_FAKE_PORT: String(paystack),
+    STRIPE_SECRET_KEY: "sk_test_fake",
+    STRIPE_WEBHOOK_SECRET: "whsec_fake",
+    FAKES_WEBHOOK_BASE: `http://127.0.0.1:${api}`
+  }
+  const stripeSettings = {
+    STRIPE_SECRET_KEY: fakesEnvironment.STRIPE_SECRET_KEY,
+    STRIPE_WEBHOOK_SECRET: fakesEnvironment.STRIPE_WEBHOOK_SECRET,
+    STRIPE_API_BASE: `http://127.0.0.1:${stripe}`,
+    STRIPE_RETURN_URL: "https://app.example.com/paid"
+  }
+  let fakes: Server | undefined
+  const startFakes = async () => {
+    fakes = await startServer("fakes", ["src/main/Fakes.ts"], fakesEnvironment, {
+      folder,
+      url: `http://127.0.0.1:${stripe}/_fake/switches`
+    })
+  }
+  await startFakes()
   let server: Server | undefined
   let started = 0
   const useApi = async (composition: Composition = { args: ["src/main/Api.ts"], environment: {} }) => {
@@ -129,7 +153,7 @@ export const openStage = async (folder: string): Promise<Stage> => {
     server = await startServer(
       `api-${++started}`,
       composition.args,
-      { ...environment("Api"), ...composition.environment },
+      { ...environment("Api"), ...stripeSettings, ...composition.environment },
       { folder, url: `http://127.0.0.1:${api}/readyz` }
     )
   }
@@ -143,8 +167,9 @@ export const openStage = async (folder: string): Promise<Stage> => {
     postgres,
     url,
     spool,
-    ports: { api, video, sandbox },
+    ports: { api, video, sandbox, stripe },
     video: videoProcess,
+    fakes: { start: startFakes, stop: async () => fakes?.stop() },
     heads: makeHeads(keys),
     useApi,
     pids: () => ({ api: server?.pid ?? 0, sandbox: sandboxServer.pid }),

@@ -51,7 +51,11 @@ const transfer = (stage: Stage) => {
 }
 
 const charge = (stage: Stage) =>
-  post(stage, below(payers), "/api/payment/charge", { amount: 1_000 + below(1_000), currency: "NGN" })
+  post(stage, below(payers), "/api/payment/charge", {
+    amount: 1_000 + below(1_000),
+    currency: "NGN",
+    provider: "sandbox"
+  })
 
 /** What the members were told, to be compared with the books afterwards. */
 class Told {
