@@ -17,11 +17,12 @@ const stripe = Effect.gen(function*() {
   const secretKey = yield* Config.option(issued("STRIPE_SECRET_KEY"))
   if (Option.isNone(secretKey)) return []
   const [firstOrigin] = yield* Settings.returnUrlOrigins
+  const connected = yield* Config.option(issued("STRIPE_CONNECT_WEBHOOK_SECRET"))
   const returnUrl = yield* Config.option(Config.NonEmptyString("STRIPE_RETURN_URL"))
   return [
     yield* makeStripeGateway({
       secretKey: secretKey.value,
-      webhookSecret: yield* issued("STRIPE_WEBHOOK_SECRET"),
+      webhookSecrets: [yield* issued("STRIPE_WEBHOOK_SECRET"), ...Option.toArray(connected)],
       apiBase: yield* Config.NonEmptyString("STRIPE_API_BASE").pipe(Config.withDefault("https://api.stripe.com")),
       returnUrl: Option.getOrElse(returnUrl, () => firstOrigin)
     })

@@ -53,11 +53,18 @@ const work = Effect.gen(function*() {
 /** Asks about what has not moved for a while, so that nothing depends on an event that may be lost. */
 const asking = Effect.flatMap(Reconciliation, ({ askAboutStuck }) => every("15 seconds", Effect.ignore(askAboutStuck)))
 
-/** Compares the providers' lists of two days with what is recorded here. */
+/**
+ * Compares the providers' lists of two days with what is recorded here, and once a day those of ten: a bank may return a payout
+ * days after it was paid.
+ */
 const reconciling = Effect.flatMap(
   Reconciliation,
   // Not while a process starts: then requests come first.
-  ({ run }) => Effect.delay(every("15 minutes", Effect.ignore(run(48))), "1 minute")
+  ({ run }) =>
+    Effect.all([
+      Effect.delay(every("15 minutes", Effect.ignore(run(48))), "1 minute"),
+      Effect.delay(every("1440 minutes", Effect.ignore(run(240))), "10 minutes")
+    ], { concurrency: 2, discard: true })
 )
 
 const sealed = Layer.unwrap(Effect.map(Settings.encryptionSecrets, Sealed.layer))

@@ -230,7 +230,7 @@ export const makeSandboxGateway = Effect.fnUntraced(function*(settings: SandboxS
     listRefunds: list(Refund, "/v1/refunds", refundOf),
     listPayouts: list(Payout, "/v1/payouts", payoutOf),
     verifyWebhook: Effect.fn("SandboxGateway.verifyWebhook")(function*(rawBody, headers: Headers.Headers) {
-      const proof = yield* readTimestamped({ provider, key, rawBody, header: headers["sandbox-signature"] })
+      const proof = yield* readTimestamped({ provider, keys: [key], rawBody, header: headers["sandbox-signature"] })
       return yield* VerifiedEvent.authenticate(proof, decodeEvent).pipe(Effect.provideService(Mac.Mac, mac))
     })
   }

@@ -14,12 +14,12 @@ const hex = /^[0-9a-f]{64}$/
  * other than v1 are ignored. Reads the header and the clock; comparing is VerifiedEvent's business.
  */
 export const readTimestamped = Effect.fnUntraced(function*(
-  given: Pick<SignatureProof, "provider" | "key"> & {
+  given: Pick<SignatureProof, "provider" | "keys"> & {
     readonly header: string | undefined
     readonly rawBody: Uint8Array
   }
 ): Effect.fn.Return<SignatureProof, WebhookForged> {
-  const { header, key, provider, rawBody } = given
+  const { header, keys, provider, rawBody } = given
   if (header === undefined || header.length > 2_048) {
     return yield* new WebhookForged({ detail: "The signature header is missing or malformed." })
   }
@@ -43,5 +43,5 @@ export const readTimestamped = Effect.fnUntraced(function*(
   const signed = new Uint8Array(prefix.length + rawBody.length)
   signed.set(prefix)
   signed.set(rawBody, prefix.length)
-  return { provider, key, tags, signed, body: new TextDecoder().decode(rawBody) }
+  return { provider, keys, tags, signed, body: new TextDecoder().decode(rawBody) }
 })

@@ -46,7 +46,8 @@ export interface EventFacts {
 /** What a webhook's signature proves, taken from its headers by the provider's adapter. */
 export interface SignatureProof {
   readonly provider: Provider
-  readonly key: Mac.Key
+  /** Any one of them will do: a provider has a secret for each endpoint that it sends to. */
+  readonly keys: ReadonlyArray<Mac.Key>
   /** The exact bytes that were signed. */
   readonly signed: Uint8Array
   /** Any one that matches will do: a provider sends several while a secret is rotated. */
@@ -80,9 +81,11 @@ export class VerifiedEvent {
     decode: (body: string) => Effect.Effect<EventFacts, InvalidRequest | WebhookOtherMode>
   ) {
     const mac = yield* Mac.Mac
-    for (const tag of proof.tags) {
-      if (yield* Effect.orDie(mac.verify(proof.key, tag, proof.signed))) {
-        return new VerifiedEvent(yield* decode(proof.body), proof.provider, proof.body)
+    for (const key of proof.keys) {
+      for (const tag of proof.tags) {
+        if (yield* Effect.orDie(mac.verify(key, tag, proof.signed))) {
+          return new VerifiedEvent(yield* decode(proof.body), proof.provider, proof.body)
+        }
       }
     }
     return yield* new WebhookForged({ detail: "No signature of the event matches its body." })

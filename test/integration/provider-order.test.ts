@@ -139,6 +139,21 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })(
           assert.strictEqual(yield* balance(user, currency), 10_000)
         }))
 
+      if (name === "stripe") {
+        it.effect("books what Stripe keeps when it says so only after the payment was credited", () =>
+          Effect.gen(function*() {
+            const { book } = (yield* Fakes).stripe.fake
+            book.isFeeLate = true
+            const { payment, user } = yield* paidUnheard(name, currency)
+            assert.strictEqual((yield* confirm(user, payment.id)).status, "succeeded")
+            assert.deepStrictEqual(yield* feesOf(payment.id), [0, 0])
+            book.isFeeLate = false
+            const { run } = yield* Reconciliation
+            yield* Effect.andThen(run(1), run(1))
+            assert.deepStrictEqual(yield* feesOf(payment.id), [1, 320])
+          }))
+      }
+
       it.effect(`moves nothing on an answer that makes no sense, and goes on when it does: ${name}`, () =>
         Effect.gen(function*() {
           const user = yield* newId(UserId)

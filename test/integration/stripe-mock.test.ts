@@ -130,7 +130,7 @@ describe("requests to Stripe", () => {
         const gateway = yield* makeStripeGateway({
           apiBase: url,
           secretKey: Redacted.make("sk_test_123"),
-          webhookSecret: Redacted.make("whsec_test_secret"),
+          webhookSecrets: [Redacted.make("whsec_test_secret")],
           returnUrl: "https://app.example.com/done"
         })
         const money = { amount: Amount.make(2_500n), currency: "USD" } as const

@@ -10,11 +10,22 @@ import type { Gateway, PayoutDestination, ProviderPayout } from "../../src/servi
 import { newId } from "../../src/services/NewId.ts"
 import { Sandbox, sandboxSecrets } from "./sandbox.ts"
 
-export const secrets = { stripe: "sk_test_contract", stripeWebhook: "whsec_test_secret", paystack: "sk_test_paystack" }
+export const secrets = {
+  stripe: "sk_test_contract",
+  stripeWebhook: "whsec_test_secret",
+  stripeConnect: "whsec_test_connected",
+  paystack: "sk_test_paystack"
+}
 
 export const fakes = Fakes.layer({
   host: "127.0.0.1",
-  stripe: { port: 0, secretKey: secrets.stripe, webhookSecret: secrets.stripeWebhook, webhookUrl: undefined },
+  stripe: {
+    port: 0,
+    secretKey: secrets.stripe,
+    webhookSecret: secrets.stripeWebhook,
+    connectWebhookSecret: secrets.stripeConnect,
+    webhookUrl: undefined
+  },
   paystack: { port: 0, secretKey: secrets.paystack, webhookUrl: undefined }
 })
 
@@ -51,7 +62,7 @@ const stripe = Effect.gen(function*() {
   const gateway = yield* makeStripeGateway({
     apiBase: url,
     secretKey: Redacted.make(secrets.stripe),
-    webhookSecret: Redacted.make(secrets.stripeWebhook),
+    webhookSecrets: [Redacted.make(secrets.stripeWebhook), Redacted.make(secrets.stripeConnect)],
     returnUrl: "https://app.example.com/done"
   })
   const settle = (body: object) => Effect.asVoid(post(`${url}/_fake/settle`, body))

@@ -38,6 +38,7 @@ const config = Layer.unwrap(Effect.map(Fakes, ({ paystack, stripe }) =>
   testConfig({
     STRIPE_SECRET_KEY: secrets.stripe,
     STRIPE_WEBHOOK_SECRET: secrets.stripeWebhook,
+    STRIPE_CONNECT_WEBHOOK_SECRET: secrets.stripeConnect,
     STRIPE_API_BASE: stripe.url,
     PAYSTACK_SECRET_KEY: secrets.paystack,
     PAYSTACK_API_BASE: paystack.url,

@@ -133,7 +133,7 @@ describe("a return URL", () => {
 const verify = Effect.fnUntraced(function*(header: string | undefined, body: string, secret = "whsec_test_secret") {
   const encoder = new TextEncoder()
   const key = yield* Effect.orDie(Mac.key(Mac.hmacSha256, encoder.encode(secret)))
-  const proof = yield* readTimestamped({ provider: "sandbox", key, header, rawBody: encoder.encode(body) })
+  const proof = yield* readTimestamped({ provider: "sandbox", keys: [key], header, rawBody: encoder.encode(body) })
   const none = Option.none()
   const facts = { eventId: "evt_test_webhook", type: "test", reference: none, operationId: none, paymentId: none }
   return yield* VerifiedEvent.authenticate(proof, () => Effect.succeed({ ...facts, about: "other" as const }))

@@ -17,7 +17,7 @@ const stripe = (secretKey: string) =>
   makeStripeGateway({
     apiBase,
     secretKey: Redacted.make(secretKey),
-    webhookSecret: Redacted.make("whsec_test_secret"),
+    webhookSecrets: [Redacted.make("whsec_test_secret"), Redacted.make("whsec_connected")],
     returnUrl: undefined
   })
 const stripeSigned = (body: string, t: number, secret = "whsec_test_secret") =>
@@ -62,6 +62,8 @@ describe("an event of Stripe", () => {
       assert.deepStrictEqual(
         [
           yield* outcome(stripeSigned(body, now)),
+          // Stripe has a secret for each endpoint, and tells of connected accounts at another one.
+          yield* outcome(stripeSigned(body, now, "whsec_connected")),
           yield* outcome(stripeSigned(body, now - 300)),
           yield* outcome(stripeSigned(body, now - 301)),
           yield* outcome(stripeSigned(body, now + 301)),
@@ -69,7 +71,7 @@ describe("an event of Stripe", () => {
           yield* outcome(stripeSigned(`${body} `, now)),
           yield* outcome(Headers.empty)
         ],
-        ["evt_1", "evt_1", ...Array.from({ length: 5 }, () => "WebhookForged")]
+        ["evt_1", "evt_1", "evt_1", ...Array.from({ length: 5 }, () => "WebhookForged")]
       )
     }).pipe(Effect.provide(vendors)))
 

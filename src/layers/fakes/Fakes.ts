@@ -10,6 +10,7 @@ export interface FakesOptions {
     readonly port: number
     readonly secretKey: string
     readonly webhookSecret: string
+    readonly connectWebhookSecret?: string
     readonly webhookUrl: string | undefined
   }
   readonly paystack: {

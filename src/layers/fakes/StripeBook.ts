@@ -1,3 +1,4 @@
+import { Schema } from "effect"
 import { createHmac, randomBytes } from "node:crypto"
 import type { Outcome } from "./Checkout.ts"
 import { Deliveries } from "./Deliveries.ts"
@@ -72,6 +73,8 @@ export interface Dispute {
 export interface StripeFakeOptions {
   readonly secretKey: string
   readonly webhookSecret: string
+  /** Signs what happens on connected accounts: Stripe has an endpoint of its own for those, with its own secret. */
+  readonly connectWebhookSecret?: string
   readonly webhookUrl: string | undefined
 }
 
@@ -99,10 +102,12 @@ export class StripeBook {
   constructor(options: StripeFakeOptions, faults: Faults) {
     this.faults = faults
     this.livemode = options.secretKey.startsWith("sk_live_")
-    const { webhookSecret, webhookUrl } = options
+    const { connectWebhookSecret, webhookSecret, webhookUrl } = options
+    const isConnected = Schema.is(Schema.fromJsonString(Schema.Struct({ account: Schema.String })))
     const sign = (body: string) => {
       const t = seconds()
-      const v1 = createHmac("sha256", webhookSecret).update(`${t}.${body}`).digest("hex")
+      const secret = isConnected(body) ? connectWebhookSecret ?? webhookSecret : webhookSecret
+      const v1 = createHmac("sha256", secret).update(`${t}.${body}`).digest("hex")
       return { "stripe-signature": `t=${t},v1=${v1}` }
     }
     this.deliveries = new Deliveries(webhookUrl, sign, faults)
@@ -122,6 +127,9 @@ export class StripeBook {
       data: { object }
     })
   }
+
+  /** Stripe often makes the balance transaction, and with it the fee, up to an hour after the payment. */
+  isFeeLate = false
 
   /** What Stripe keeps of a payment. */
   feeOf({ amount }: Session): number {

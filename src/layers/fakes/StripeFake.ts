@@ -24,7 +24,8 @@ const sessionRoutes = (book: StripeBook): ReadonlyArray<Route> => {
     const balance = { id: `txn_${shown.id.slice(3)}`, object: "balance_transaction", fee, currency: session.currency }
     const id = `ch_${shown.id.slice(3)}`
     const expanded = deepest.endsWith("balance_transaction") ? balance : balance.id
-    return { ...shown, latest_charge: { id, object: "charge", balance_transaction: expanded } }
+    const balance_transaction = book.isFeeLate ? null : expanded
+    return { ...shown, latest_charge: { id, object: "charge", balance_transaction } }
   }
   const show = (session: Session, base: string, expand: ReadonlyArray<string> = []) => ({
     id: session.id,

@@ -1,5 +1,5 @@
 import { Effect, Option, Result, Schema } from "effect"
-import { Digest } from "effect/crypto"
+import { Digest, type Mac } from "effect/crypto"
 import { Hex } from "effect/encoding"
 import { PaymentId } from "../../domain/Ids.ts"
 import { WebhookForged, WebhookOtherMode } from "../../domain/Payments.ts"
@@ -69,7 +69,7 @@ export const decodePaystackEvent = (livemode: boolean) =>
 
 /** `x-paystack-signature` is the HMAC-SHA512 of the raw body in hex; it has no time, so only duplicates are told. */
 export const readPaystackSignature = Effect.fnUntraced(function*(
-  given: Pick<SignatureProof, "key"> & { readonly header: string | undefined; readonly rawBody: Uint8Array }
+  given: { readonly key: Mac.Key; readonly header: string | undefined; readonly rawBody: Uint8Array }
 ): Effect.fn.Return<SignatureProof, WebhookForged> {
   const { header, key, rawBody } = given
   const tag = /^[0-9a-f]{128}$/i.test(header ?? "") ? Hex.decode((header ?? "").toLowerCase()) : undefined
@@ -77,5 +77,5 @@ export const readPaystackSignature = Effect.fnUntraced(function*(
     return yield* new WebhookForged({ detail: "The signature header is missing or malformed." })
   }
   const body = new TextDecoder().decode(rawBody)
-  return { provider: "paystack", key, signed: rawBody, tags: [tag.success], body }
+  return { provider: "paystack", keys: [key], signed: rawBody, tags: [tag.success], body }
 })

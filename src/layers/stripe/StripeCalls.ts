@@ -6,7 +6,8 @@ import { nonsense } from "./StripeObjects.ts"
 
 export interface StripeSettings {
   readonly secretKey: Redacted.Redacted<string>
-  readonly webhookSecret: Redacted.Redacted<string>
+  /** One for each endpoint that is configured at Stripe: of the account's own events, and of connected accounts. */
+  readonly webhookSecrets: ReadonlyArray<Redacted.Redacted<string>>
   readonly apiBase: string
   /** Where the checkout sends payers whose charge names no return URL: Stripe demands one. */
   readonly returnUrl: string | undefined

@@ -15,6 +15,7 @@ type Page = Parameters<Gateway["listCharges"]>[0]
 
 /** Charges are Checkout Sessions: the page that Stripe hosts, over a PaymentIntent that it makes when the payer pays. */
 const charges = (stripe: Stripe, settings: StripeSettings) => {
+  // Stripe says what it keeps up to an hour after the payment, so the list has to tell it too: four levels are the most it takes.
   const expand = ["payment_intent.latest_charge.balance_transaction"]
   const retrieve = (id: string) => ask(Objects.Session, () => stripe.checkout.sessions.retrieve(id, { expand }))
   const create: Gateway["createCharge"] = ({ amount, currency, email, paymentId, returnUrl }) => {
@@ -48,7 +49,7 @@ const charges = (stripe: Stripe, settings: StripeSettings) => {
   const list = Effect.fnUntraced(function*(page: Page) {
     const found = yield* ask(
       Objects.listOf(Objects.Session),
-      () => stripe.checkout.sessions.list({ ...paged(page, 100), expand: ["data.payment_intent"] })
+      () => stripe.checkout.sessions.list({ ...paged(page, 100), expand: expand.map((path) => `data.${path}`) })
     )
     return { items: yield* Effect.forEach(found.data, Objects.chargeOf), next: nextOf(found) }
   })
@@ -83,8 +84,10 @@ const refunds = (stripe: Stripe, session: ReturnType<typeof charges>["retrieve"]
  */
 export const makeStripeGateway = Effect.fnUntraced(function*(settings: StripeSettings) {
   const mac = yield* Mac.Mac
-  const secret = new TextEncoder().encode(Redacted.value(settings.webhookSecret))
-  const key = yield* Effect.orDie(Mac.key(Mac.hmacSha256, secret))
+  const keys = yield* Effect.forEach(
+    settings.webhookSecrets,
+    (secret) => Effect.orDie(Mac.key(Mac.hmacSha256, new TextEncoder().encode(Redacted.value(secret))))
+  )
   const stripe = stripeClient(settings)
   const livemode = /^[rs]k_live_/.test(Redacted.value(settings.secretKey))
   const decode = decodeStripeEvent(livemode)
@@ -119,7 +122,7 @@ export const makeStripeGateway = Effect.fnUntraced(function*(settings: StripeSet
     listRefunds: Effect.fn("StripeGateway.listRefunds")(refund.list),
     listPayouts: Effect.fn("StripeGateway.listPayouts")(payout.list),
     verifyWebhook: Effect.fn("StripeGateway.verifyWebhook")(function*(rawBody, headers: Headers.Headers) {
-      const proof = yield* readTimestamped({ provider, key, rawBody, header: headers["stripe-signature"] })
+      const proof = yield* readTimestamped({ provider, keys, rawBody, header: headers["stripe-signature"] })
       return yield* VerifiedEvent.authenticate(proof, decode).pipe(Effect.provideService(Mac.Mac, mac))
     })
   }
