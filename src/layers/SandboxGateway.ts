@@ -229,6 +229,7 @@ export const makeSandboxGateway = Effect.fnUntraced(function*(settings: SandboxS
     listCharges: list(Charge, "/v1/charges", chargeOf),
     listRefunds: list(Refund, "/v1/refunds", refundOf),
     listPayouts: list(Payout, "/v1/payouts", payoutOf),
+    listDisputes: () => Effect.succeed({ items: [], next: Option.none() }),
     verifyWebhook: Effect.fn("SandboxGateway.verifyWebhook")(function*(rawBody, headers: Headers.Headers) {
       const proof = yield* readTimestamped({ provider, keys: [key], rawBody, header: headers["sandbox-signature"] })
       return yield* VerifiedEvent.authenticate(proof, decodeEvent).pipe(Effect.provideService(Mac.Mac, mac))

@@ -25,6 +25,7 @@ export class DisputeStore extends Context.Service<DisputeStore, {
   /** Records it as open, unless it is known; answers what is known. */
   insert(dispute: Omit<Dispute, "status" | "settled">): Effect.Effect<Dispute, SqlError>
   find(id: DisputeId): Effect.Effect<Option.Option<Dispute>, SqlError>
+  findByReference(provider: Provider, reference: string): Effect.Effect<Option.Option<Dispute>, SqlError>
   /** Ends an open one; the first end stays. */
   end(id: DisputeId, to: Exclude<DisputeStatus, "open">): Effect.Effect<Dispute, SqlError>
   /** Whether the payment is disputed still, or was lost. */
@@ -49,6 +50,11 @@ export class DisputeStore extends Context.Service<DisputeStore, {
           rows(sql`SELECT ${columns} FROM payments.disputes WHERE id = ${id}`),
           ([row]) => Option.fromUndefinedOr(row)
         )
+      const findByReference = (provider: Provider, reference: string) =>
+        Effect.map(
+          rows(sql`SELECT ${columns} FROM payments.disputes WHERE provider = ${provider} AND reference = ${reference}`),
+          ([row]) => Option.fromUndefinedOr(row)
+        )
       const there = (id: DisputeId, found: Option.Option<Dispute>) =>
         Option.isSome(found) ? Effect.succeed(found.value) : Effect.die(new Error(`Dispute ${id} has vanished`))
 
@@ -59,12 +65,10 @@ export class DisputeStore extends Context.Service<DisputeStore, {
             INSERT INTO payments.disputes (id, provider, reference, payment_id, user_id, amount, currency, status)
             VALUES (${id}, ${provider}, ${reference}, ${paymentId}, ${userId}, ${amount}, ${currency}, 'open')
             ON CONFLICT (provider, reference) DO NOTHING`
-          const [row] = yield* rows(
-            sql`SELECT ${columns} FROM payments.disputes WHERE provider = ${provider} AND reference = ${reference}`
-          )
-          return yield* there(id, Option.fromUndefinedOr(row))
+          return yield* there(id, yield* findByReference(provider, reference))
         }),
         find,
+        findByReference,
         end: Effect.fn("DisputeStore.end")(function*(id, to) {
           yield* sql`UPDATE payments.disputes SET status = ${to}, updated_at = now() WHERE id = ${id} AND status = 'open'`
           return yield* there(id, yield* find(id))

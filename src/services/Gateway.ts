@@ -216,6 +216,7 @@ export interface Gateway {
   listCharges(page: Since): Effect.Effect<Listing<ProviderCharge>, ProviderError>
   listRefunds(page: Since): Effect.Effect<Listing<ProviderRefund>, ProviderError>
   listPayouts(page: Since): Effect.Effect<Listing<ProviderPayout>, ProviderError>
+  listDisputes(page: Since): Effect.Effect<Listing<ProviderDispute>, ProviderError>
   verifyWebhook(
     rawBody: Uint8Array,
     headers: Headers.Headers

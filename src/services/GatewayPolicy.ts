@@ -116,7 +116,8 @@ export const guarded = Effect.fnUntraced(function*(gateway: Gateway) {
     retrieveDispute: (reference) => call(gateway.retrieveDispute(reference)),
     listCharges: (page) => call(gateway.listCharges(page)),
     listRefunds: (page) => call(gateway.listRefunds(page)),
-    listPayouts: (page) => call(gateway.listPayouts(page))
+    listPayouts: (page) => call(gateway.listPayouts(page)),
+    listDisputes: (page) => call(gateway.listDisputes(page))
   }
   return limited
 })

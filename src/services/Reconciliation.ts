@@ -8,7 +8,14 @@ import type { Difference, ReconciliationReport } from "../domain/Reconciliation.
 import { withDatabase } from "./Database.ts"
 import { Disputes } from "./Disputes.ts"
 import { DisputeStore } from "./DisputeStore.ts"
-import { type Gateway, Gateways, type Listing, type ProviderCharge, type ProviderError } from "./Gateway.ts"
+import {
+  type Gateway,
+  Gateways,
+  type Listing,
+  type ProviderCharge,
+  type ProviderDispute,
+  type ProviderError
+} from "./Gateway.ts"
 import { uuidV7 } from "./NewId.ts"
 import type { Report } from "./OutgoingProvider.ts"
 import { Outgoings } from "./Outgoings.ts"
@@ -141,6 +148,17 @@ const make = Effect.gen(function*() {
     }
   })
 
+  /** One whose event was lost, or that ended unheard. What is known as it is there needs nothing. */
+  const dispute = Effect.fnUntraced(function*(provider: Provider, item: ProviderDispute, found: Found) {
+    if (Option.isNone(item.paymentId)) return
+    found.compared++
+    const before = yield* withDatabase(disputeStore.findByReference(provider, item.reference))
+    if (Option.isSome(before) && (before.value.status === item.status || before.value.status !== "open")) return
+    // Its payment may not be known as paid yet: then it is asked about again at the next comparison.
+    const isDone = yield* Effect.isSuccess(disputes.work(provider, item.reference))
+    if (isDone) found.repaired++
+  })
+
   const pages = Effect.fnUntraced(function*<A, E>(
     since: DateTime.Utc,
     list: (page: Page) => Effect.Effect<Listing<A>, ProviderError>,
@@ -174,6 +192,7 @@ const make = Effect.gen(function*() {
     }
     yield* pages(since, gateway.listRefunds, (item) => movement({ kind: "refund", provider }, item, found))
     yield* pages(since, gateway.listPayouts, (item) => movement({ kind: "payout", provider }, item, found))
+    yield* pages(since, gateway.listDisputes, (item) => dispute(provider, item, found))
   })
 
   const run = Effect.fn("Reconciliation.run")(function*(hours: number) {

@@ -142,6 +142,22 @@ layer(ProvidersBench, { timeout: "120 seconds", excludeTestServices: true })(
         }))
     }
 
+    for (const [name, currency] of [["stripe", "USD"], ["paystack", "NGN"]] as const) {
+      it.effect(`finds a dispute whose event was lost, in the provider's list: ${name}`, () =>
+        Effect.gen(function*() {
+          const user = yield* newId(UserId)
+          const payment = yield* paidBy(user, name, currency)
+          const { url } = (yield* Fakes)[name]
+          yield* put(`${url}/_fake/switches`, { webhookLose: 1 })
+          assert.strictEqual(yield* settleThere(name, "dispute", payment.providerReference ?? "", "opened"), 200)
+          assert.isFalse((yield* find(user, payment.id)).disputed)
+          yield* Effect.flatMap(Reconciliation, ({ run }) => run(1))
+          assert.isTrue((yield* find(user, payment.id)).disputed)
+          assert.strictEqual((yield* Effect.flip(payout(user, name, currency, 5_000)))._tag, "InsufficientFunds")
+          yield* put(`${url}/_fake/switches`, { webhookLose: 0 })
+        }))
+    }
+
     it.effect("a lost dispute is owed by a wallet that is empty, and paid when money comes", () =>
       Effect.gen(function*() {
         const user = yield* newId(UserId)

@@ -165,13 +165,15 @@ describe("requests to Stripe", () => {
           gateway.retrieveDispute("dp_1"),
           gateway.listCharges(page),
           gateway.listRefunds(page),
-          gateway.listPayouts(page)
+          gateway.listPayouts(page),
+          gateway.listDisputes(page)
         ]
         for (const call of calls) yield* Effect.ignore(call)
         assert.deepStrictEqual(seen.filter(({ status }) => status !== 200), [])
         assert.deepStrictEqual([...new Set(seen.map(({ request }) => request))].toSorted(), [
           "GET /v1/checkout/sessions",
           "GET /v1/checkout/sessions/cs_id",
+          "GET /v1/disputes",
           "GET /v1/disputes/dp_id",
           "GET /v1/payouts",
           "GET /v1/payouts/po_id",

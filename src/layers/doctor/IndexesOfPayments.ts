@@ -8,7 +8,10 @@ export const paymentIndexes: Readonly<Record<string, Readonly<Record<string, Exp
       "unique btree (id)",
       "DisputeStore.find DisputeStore.end DisputeStore.settle DisputeStore.touch"
     ),
-    disputes_provider_reference_key: serves("unique btree (provider, reference)", "DisputeStore.insert"),
+    disputes_provider_reference_key: serves(
+      "unique btree (provider, reference)",
+      "DisputeStore.insert DisputeStore.findByReference"
+    ),
     disputes_unfinished: serves("btree (updated_at) WHERE (NOT settled)", "DisputeStore.unfinished")
   },
   "payments.payout_members": {

@@ -124,6 +124,7 @@ const disputeQueries = (stores: Stores, real: Samples) => {
   const uses: Uses<DisputeStore["Service"]> = {
     insert: after(paid, insert),
     find: store.find(id),
+    findByReference: store.findByReference("sandbox", id),
     end: after(inserted, store.end(id, "won")),
     isDisputed: store.isDisputed(real.paymentId),
     settle: after(Effect.andThen(inserted, store.end(id, "lost")), store.settle(id)),

@@ -128,7 +128,12 @@ export const paystackFake = (options: PaystackFakeOptions, faults: Faults): Fake
       return found === undefined ? fail(404, "Dispute not found") : ok("Dispute retrieved", book.disputeOf(found))
     }
   }
-  const routes = [...transactionRoutes(book), ...refundRoutes(book), ...transferRoutes(book), dispute]
+  const disputes: Route = {
+    method: "GET",
+    pattern: /^\/dispute$/,
+    act: (_, __, request) => paged(book.disputes.values(), request, (row) => book.disputeOf(row))
+  }
+  const routes = [...transactionRoutes(book), ...refundRoutes(book), ...transferRoutes(book), dispute, disputes]
   const digest = (value: string) => createHash("sha256").update(value).digest()
   const expected = digest(`Bearer ${options.secretKey}`)
   return {

@@ -176,6 +176,10 @@ export const movementRoutes = (book: StripeBook): ReadonlyArray<Route> => {
     const expanded = listed(form, "expand").includes("payment_intent")
     return found === undefined ? missing("dispute", id) : ok(book.disputeOf(found, expanded))
   }
+  const disputeList = (form: Form): Answer => {
+    const expanded = listed(form, "expand").includes("data.payment_intent")
+    return pageOf(book.disputes.values(), form, "/v1/disputes", (row) => book.disputeOf(row, expanded))
+  }
   const intent = (_: Form, id: string): Answer => {
     const session = [...book.sessions.values()].find((one) => one.intent === id)
     return session === undefined ? missing("payment_intent", id) : ok(book.intentOf(session))
@@ -186,6 +190,7 @@ export const movementRoutes = (book: StripeBook): ReadonlyArray<Route> => {
     ...payoutRoutes(book),
     { method: "POST", pattern: /^\/v1\/tokens$/, parameters: stripeSpec.token, act: token },
     { method: "POST", pattern: /^\/v1\/accounts$/, parameters: stripeSpec.account, act: account },
+    { method: "GET", pattern: /^\/v1\/disputes$/, parameters: stripeSpec.disputes, act: disputeList },
     { method: "GET", pattern: /^\/v1\/disputes\/(\w+)$/, parameters: stripeSpec.one, act: dispute },
     { method: "GET", pattern: /^\/v1\/payment_intents\/(\w+)$/, parameters: stripeSpec.one, act: intent }
   ]

@@ -57,6 +57,7 @@ export const stripeSpec = {
       reverse_transfer: "boolean"
     }
   },
+  disputes: { optional: { ...paging, charge: "string", payment_intent: "string" } },
   refunds: { optional: { ...paging, charge: "string", payment_intent: "string" } },
   token: {
     optional: {

@@ -192,6 +192,7 @@ export const makePaystackGateway = Effect.fnUntraced(function*(settings: Paystac
     listCharges: pages(calls)("/transaction", Objects.Transaction, Objects.chargeOf),
     listRefunds: pages(calls)("/refund", Objects.Refund, Objects.refundOf),
     listPayouts: pages(calls)("/transfer", Objects.Transfer, Objects.payoutOf),
+    listDisputes: pages(calls)("/dispute", Objects.Dispute, Objects.disputeOf),
     verifyWebhook: Effect.fn("PaystackGateway.verifyWebhook")(function*(rawBody, headers: Headers.Headers) {
       const proof = yield* readPaystackSignature({ key, rawBody, header: headers["x-paystack-signature"] })
       return yield* VerifiedEvent.authenticate(proof, decode).pipe(Effect.provideService(Mac.Mac, mac))

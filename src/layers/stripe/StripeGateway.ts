@@ -78,6 +78,22 @@ const refunds = (stripe: Stripe, session: ReturnType<typeof charges>["retrieve"]
   return { create, retrieve, list }
 }
 
+const disputes = (stripe: Stripe) => {
+  const retrieve = (id: string) =>
+    Effect.flatMap(
+      ask(Objects.Dispute, () => stripe.disputes.retrieve(id, { expand: ["payment_intent"] })),
+      Objects.disputeOf
+    )
+  const list = Effect.fnUntraced(function*(page: Page) {
+    const found = yield* ask(
+      Objects.listOf(Objects.Dispute),
+      () => stripe.disputes.list({ ...paged(page, 100), expand: ["data.payment_intent"] })
+    )
+    return { items: yield* Effect.forEach(found.data, Objects.disputeOf), next: nextOf(found) }
+  })
+  return { retrieve, list }
+}
+
 /**
  * The adapter to Stripe. A payment's reference is its Checkout Session, a payout's `<account>/<payout>`, and
  * `<account>/<transfer>` while it has none.
@@ -94,6 +110,7 @@ export const makeStripeGateway = Effect.fnUntraced(function*(settings: StripeSet
   const charge = charges(stripe, settings)
   const refund = refunds(stripe, charge.retrieve)
   const payout = payouts(stripe)
+  const dispute = disputes(stripe)
 
   const gateway: Gateway = {
     provider,
@@ -112,15 +129,11 @@ export const makeStripeGateway = Effect.fnUntraced(function*(settings: StripeSet
     createPayout: Effect.fn("StripeGateway.createPayout")(payout.create),
     resumePayout: Effect.fn("StripeGateway.resumePayout")(payout.resume),
     retrievePayout: Effect.fn("StripeGateway.retrievePayout")(payout.retrieve),
-    retrieveDispute: Effect.fn("StripeGateway.retrieveDispute")((reference) =>
-      Effect.flatMap(
-        ask(Objects.Dispute, () => stripe.disputes.retrieve(reference, { expand: ["payment_intent"] })),
-        Objects.disputeOf
-      )
-    ),
+    retrieveDispute: Effect.fn("StripeGateway.retrieveDispute")(dispute.retrieve),
     listCharges: Effect.fn("StripeGateway.listCharges")(charge.list),
     listRefunds: Effect.fn("StripeGateway.listRefunds")(refund.list),
     listPayouts: Effect.fn("StripeGateway.listPayouts")(payout.list),
+    listDisputes: Effect.fn("StripeGateway.listDisputes")(dispute.list),
     verifyWebhook: Effect.fn("StripeGateway.verifyWebhook")(function*(rawBody, headers: Headers.Headers) {
       const proof = yield* readTimestamped({ provider, keys, rawBody, header: headers["stripe-signature"] })
       return yield* VerifiedEvent.authenticate(proof, decode).pipe(Effect.provideService(Mac.Mac, mac))
