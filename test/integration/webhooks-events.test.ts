@@ -8,8 +8,8 @@ import { between, clearingOf, walletOf } from "../../src/domain/Wallet.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
 import { WebhookEndpoints } from "../../src/services/WebhookEndpoints.ts"
 import { signedHeaders } from "../../src/services/WebhookSignature.ts"
-import { fails, paid, payout, refund } from "../layers/MoneyOut.ts"
-import { as, owner, PaymentsBench } from "../layers/PaymentsBench.ts"
+import { cancel, fails, paid, payout, refund } from "../layers/MoneyOut.ts"
+import { as, charge, checkout, owner, PaymentsBench } from "../layers/PaymentsBench.ts"
 import { anybody, asRole } from "../layers/WebhooksBench.ts"
 
 const Said = Schema.decodeUnknownSync(Schema.Struct({
@@ -86,6 +86,25 @@ const listening = Effect.fnUntraced(function*(userId: Effect.Success<typeof anyb
   return hook
 })
 
+/** A submission that is being verified, with its upload. */
+const submitted = Effect.fnUntraced(function*(user: Effect.Success<typeof anybody>) {
+  const [submission, video] = [randomUUID(), randomUUID()]
+  yield* asRole(
+    "video_api",
+    `INSERT INTO video.uploads (id, user_id, bytes, content_type, expires_at)
+     VALUES ($1, $2, 1, 'video/mp4', now() + interval '1 hour')`,
+    [video, user]
+  )
+  yield* asRole(
+    "video_api",
+    `INSERT INTO video.submissions (id, user_id, video_id, status, rules, request_id)
+     VALUES ($1, $2, $3, 'queued', '{}', 'r')`,
+    [submission, user, video]
+  )
+  yield* owner(`UPDATE video.submissions SET status = 'verifying' WHERE id = $1`, [submission])
+  return { submission, video }
+})
+
 const roles = ["identity", "wallet", "payments", "rewards", "video_api", "video_worker", "webhooks"]
 
 layer(PaymentsBench, { timeout: "60 seconds", excludeTestServices: true })("events", (it) => {
@@ -160,7 +179,7 @@ layer(PaymentsBench, { timeout: "60 seconds", excludeTestServices: true })("even
            created_at) VALUES ($1, $2, 't', 'b', 50, 'NGN', 1, 1, '{}', now())`,
         [campaign, randomUUID()]
       )
-      const [submission, video] = [randomUUID(), randomUUID()]
+      const { submission, video } = yield* submitted(user)
       yield* asRole(
         "rewards",
         `INSERT INTO rewards.slots (submission_id, campaign_id, user_id, reward_amount, currency, status)
@@ -173,24 +192,6 @@ layer(PaymentsBench, { timeout: "60 seconds", excludeTestServices: true })("even
         [submission]
       )
       yield* asRole(
-        "video_api",
-        `INSERT INTO video.uploads (id, user_id, bytes, content_type, expires_at)
-         VALUES ($1, $2, 1, 'video/mp4', now() + interval '1 hour')`,
-        [video, user]
-      )
-      yield* asRole(
-        "video_api",
-        `INSERT INTO video.submissions (id, user_id, video_id, status, rules, request_id)
-         VALUES ($1, $2, $3, 'queued', '{}', 'r')`,
-        [submission, user, video]
-      )
-      yield* asRole(
-        "video_worker",
-        `UPDATE video.submissions SET status = 'verifying' WHERE id = $1`,
-        [submission]
-      ).pipe(Effect.ignore)
-      yield* owner(`UPDATE video.submissions SET status = 'verifying' WHERE id = $1`, [submission])
-      yield* asRole(
         "video_worker",
         `UPDATE video.submissions SET status = 'needs_review', decided_by = 'worker' WHERE id = $1`,
         [submission]
@@ -199,6 +200,47 @@ layer(PaymentsBench, { timeout: "60 seconds", excludeTestServices: true })("even
       assert.deepInclude(reward?.data, { submissionId: submission, reward: { amount: 50, currency: "NGN" } })
       assert.deepInclude(review?.data, { id: submission, videoId: video, status: "needs_review" })
     }).pipe(Effect.scoped))
+
+  it.effect("come of what failed, and of what was called off", () =>
+    Effect.gen(function*() {
+      const user = yield* anybody
+      const hook = yield* listening(user)
+      const [declined, abandoned] = [yield* charge(user), yield* charge(user)]
+      yield* checkout(declined, "fail")
+      yield* checkout(abandoned, "abandon")
+      const payment = yield* paid(user, 30_000)
+      const back = yield* refund(user, payment.id, 500)
+      // The bank returned it after it was done, as a provider may say days later.
+      for (const change of ["status = 'failed', settled = false", "settled = true"]) {
+        yield* asRole("payments", `UPDATE payments.outgoing SET ${change} WHERE id = $1`, [back.id])
+      }
+      // So large that it waits for an administrator, and can be called off.
+      const large = yield* payout(user, 20_000)
+      yield* cancel(user, large.id)
+      const heard = yield* hook.heard("payment.failed", "payment.canceled", "refund.failed", "payout.canceled")
+      const [ofDeclined, ofAbandoned, ofRefund, ofPayout] = heard.map(({ data }) => data)
+      assert.deepInclude(ofDeclined, { id: declined.id, userId: user, status: "failed" })
+      assert.deepInclude(ofAbandoned, { id: abandoned.id, userId: user, status: "canceled" })
+      assert.deepInclude(ofRefund, { id: back.id, paymentId: payment.id, amount: 500, status: "failed" })
+      assert.deepInclude(ofPayout, { id: large.id, amount: 20_000, status: "canceled" })
+    }).pipe(Effect.scoped))
+
+  for (const verdict of ["approved", "rejected"]) {
+    it.effect(`come of a submission that is ${verdict}`, () =>
+      Effect.gen(function*() {
+        const user = yield* anybody
+        const hook = yield* listening(user)
+        const { submission, video } = yield* submitted(user)
+        yield* asRole(
+          "video_worker",
+          `UPDATE video.submissions SET status = $2, verdict = $2, decided_by = 'worker', decided_at = now() WHERE id = $1`,
+          [submission, verdict]
+        )
+        const [heard] = yield* hook.heard(`submission.${verdict}`)
+        assert.strictEqual(heard?.id, `evt_submission_${verdict}_${submission}`)
+        assert.deepInclude(heard?.data, { id: submission, userId: user, videoId: video, status: verdict })
+      }).pipe(Effect.scoped))
+  }
 
   it.effect("cannot be made by any process's role, only by the change that they tell of", () =>
     Effect.gen(function*() {
