@@ -210,6 +210,7 @@ layer(PaymentsBench, { timeout: "60 seconds", excludeTestServices: true })("even
       yield* checkout(abandoned, "abandon")
       const payment = yield* paid(user, 30_000)
       const back = yield* refund(user, payment.id, 500)
+      yield* hook.heard("refund.succeeded")
       // The bank returned it after it was done, as a provider may say days later.
       for (const change of ["status = 'failed', settled = false", "settled = true"]) {
         yield* asRole("payments", `UPDATE payments.outgoing SET ${change} WHERE id = $1`, [back.id])
