@@ -1,152 +1,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
+import { type Edit, entryEdits, flip, linkEdits, shifted, transferEdits } from "../layers/BookEdits.ts"
 import { Books } from "../layers/Books.ts"
-
-/** An edit, and words of which at least one has to stand in what the audit says about it. */
-interface Edit {
-  readonly column: string
-  readonly statements: ReadonlyArray<string>
-  readonly place: string
-}
-
-const ghost = "00000000-0000-7000-8000-00000000dead"
-const other = "00000000-0000-7000-8000-00000000beef"
-
-/** The row of the link's transfer with that name. */
-const of = (n: number, name: string) => `key = '${n}:${name}'`
-const entriesOf = (n: number, name: string) =>
-  `transfer_id = (SELECT id FROM wallet.transfers WHERE ${of(n, name)}) AND amount > 0`
-const account = (owner: string) => `(SELECT id FROM wallet.accounts WHERE owner = '${owner}')`
-const leg = (owner: string, transfer: string, id: string, amount: number) =>
-  `INSERT INTO wallet.entries (account_id, created_at, id, transfer_id, amount, balance_after)
-     SELECT id, clock_timestamp(), '${id}', '${transfer}', ${amount}, balance + ${amount}
-       FROM wallet.accounts WHERE owner = '${owner}'`
-/** Ten from one wallet to another, with balances that fit, as if by a transfer that may not be there. */
-const moved = (transfer: string) => [
-  leg("anna", transfer, ghost, -10),
-  leg("bob", transfer, other, 10),
-  "UPDATE wallet.accounts SET balance = balance - 10 WHERE owner = 'anna'",
-  "UPDATE wallet.accounts SET balance = balance + 10 WHERE owner = 'bob'"
-]
-const slipped = (seq: string) => [
-  `INSERT INTO wallet.transfers (id, key, digest, kind, created_at, seq) OVERRIDING SYSTEM VALUE
-     VALUES ('${ghost}', 'slipped:in', sha256(''), 'fee', clock_timestamp(), ${seq})`,
-  ...moved(ghost)
-]
-
-const entryEdits = Effect.fnUntraced(function*(n: number) {
-  const { text } = yield* Books
-  const place = `transfer ${yield* text(`SELECT id::text FROM wallet.transfers WHERE ${of(n, "payment")}`)}`
-  const where = `WHERE ${entriesOf(n, "payment")}`
-  const set = (column: string, to: string): Edit => ({
-    column,
-    statements: [`UPDATE wallet.entries SET ${column} = ${to} ${where}`],
-    place
-  })
-  return [
-    set("account_id", account("anna")),
-    set("created_at", "created_at + interval '1 microsecond'"),
-    { ...set("created_at", "'infinity'"), column: "created_at, to no time at all" },
-    {
-      ...set("seq", "DEFAULT"),
-      statements: [
-        `UPDATE wallet.entries SET seq = DEFAULT ${where}`
-      ]
-    },
-    set("id", `'${ghost}'`),
-    { ...set("transfer_id", `'${ghost}'`), column: "transfer_id, to nothing" },
-    set("transfer_id", `(SELECT id FROM wallet.transfers WHERE ${of(n, "first")})`),
-    set("amount", "amount + 1"),
-    set("balance_after", "balance_after # 1"),
-    {
-      // The entry after it would be beyond the largest number, had it been added to this one.
-      column: "balance_after, at its first byte",
-      statements: [`UPDATE wallet.entries SET balance_after = 9223372036854775807 WHERE ${entriesOf(n, "second")}`],
-      place: `transfer ${yield* text(`SELECT id::text FROM wallet.transfers WHERE ${of(n, "second")}`)}`
-    },
-    { column: "rows without a transfer", statements: moved(ghost), place: `entry ${ghost}` },
-    {
-      column: "rows without an account",
-      statements: [
-        `INSERT INTO wallet.entries (account_id, created_at, id, transfer_id, amount, balance_after)
-           VALUES ('${ghost}', clock_timestamp(), '${ghost}', '${other}', 5, 5)`
-      ],
-      place: `entry ${ghost}`
-    }
-  ]
-})
-
-const transferEdits = Effect.fnUntraced(function*(n: number) {
-  const { text } = yield* Books
-  const idOf = (name: string) => text(`SELECT id::text FROM wallet.transfers WHERE ${of(n, name)}`)
-  const seq = yield* text(`SELECT seq::text FROM wallet.transfers WHERE ${of(n, "payment")}`)
-  const place = `transfer ${yield* idOf("payment")}`
-  const set = (column: string, to: string, name = "payment"): Edit => ({
-    column,
-    statements: [`UPDATE wallet.transfers SET ${column} = ${to} WHERE ${of(n, name)}`],
-    place
-  })
-  return [
-    { ...set("id", `'${ghost}'`), place: `(seq ${seq}, link ${n})` },
-    set("key", "key || 'x'"),
-    set("digest", "set_byte(digest, 31, get_byte(digest, 31) # 1)"),
-    set("kind", "'payout'"),
-    set("memo", "NULL"),
-    set("reference", "reference || '{\"trace\": \"abd\"}'"),
-    {
-      ...set("reverses", `'${yield* idOf("first")}'`, "reversal"),
-      place: `transfer ${yield* idOf("reversal")}`
-    },
-    {
-      ...set("reverses", "NULL", "reversal"),
-      column: "reverses, to nothing",
-      place: `transfer ${yield* idOf("reversal")}`
-    },
-    set("created_at", "created_at - interval '1 microsecond'"),
-    { ...set("created_at", "'-infinity'"), column: "created_at, to no time at all" },
-    {
-      column: "seq",
-      statements: [`UPDATE wallet.transfers SET seq = DEFAULT WHERE ${of(n, "payment")}`],
-      place: `link ${n}:`
-    },
-    { column: "rows between others", statements: slipped(`${seq} + 1`), place: `transfer ${ghost}` },
-    { column: "rows before all others", statements: slipped("-5"), place: "link 1:" },
-    {
-      column: "rows gone",
-      statements: [
-        `DELETE FROM wallet.entries WHERE transfer_id = (SELECT id FROM wallet.transfers WHERE ${of(n, "payment")})`,
-        `DELETE FROM wallet.transfers WHERE ${of(n, "payment")}`
-      ],
-      place: `link ${n}:`
-    }
-  ]
-})
-
-const flip = (column: string) => `set_byte(${column}, 0, get_byte(${column}, 0) # 1)`
-
-const linkEdits = (n: number): ReadonlyArray<Edit> => {
-  const set = (column: string, to: string): Edit => ({
-    column,
-    statements: [`UPDATE wallet.chain SET ${column} = ${to} WHERE n = ${n}`],
-    place: `link ${n}:`
-  })
-  return [
-    { ...set("n", "n + 100"), place: `link ${n + 100}:` },
-    {
-      ...set("n", "n + 9000000000000000000"),
-      column: "n, at its first byte",
-      place: `link ${9000000000000000000n + BigInt(n)}:`
-    },
-    set("first_seq", "first_seq - 1"),
-    set("last_seq", "last_seq + 1"),
-    set("transfers", "transfers + 1"),
-    set("prev", flip("prev")),
-    set("leaves", flip("leaves")),
-    set("hash", flip("hash")),
-    set("chained_at", "chained_at + interval '1 microsecond'"),
-    { ...set("chained_at", "'infinity'"), column: "chained_at, to no time at all" }
-  ]
-}
 
 /** The edits of the list that a judge did not notice, or noticed without naming the place. */
 const missed = Effect.fnUntraced(function*(edits: ReadonlyArray<Edit>) {
@@ -179,11 +34,32 @@ layer(Books.fresh, { timeout: "60 seconds" })("the audit of the chain", (it) => 
     }))
   it.effect("names the place of an edit in every column of the transfers", () =>
     Effect.gen(function*() {
-      assert.deepStrictEqual(yield* missed(yield* transferEdits(2)), [])
+      assert.deepStrictEqual(yield* missed([...yield* transferEdits(2), yield* shifted(2)]), [])
     }))
   it.effect("names the link of an edit in every column of the chain, and in its newest link", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* missed([...linkEdits(2), ...linkEdits(3)]), [])
+    }))
+  it.effect("names the first ten of many bad rows, in their order", () =>
+    Effect.gen(function*() {
+      const { edited, text } = yield* Books
+      const order = yield* text("SELECT string_agg(id::text, ',' ORDER BY seq) FROM wallet.transfers")
+      const { audit } = yield* edited([
+        // Neither the order of ids nor that of the rows on the disk is that of the transfers.
+        "CREATE TEMP TABLE renamed AS SELECT id AS was, gen_random_uuid() AS id FROM wallet.transfers",
+        "UPDATE wallet.transfers t SET id = r.id FROM renamed r WHERE r.was = t.id",
+        "UPDATE wallet.entries e SET transfer_id = r.id, amount = amount + 1 FROM renamed r WHERE r.was = e.transfer_id"
+      ])
+      const renamed = new Map(
+        (yield* text("SELECT string_agg(was || ' ' || id, ',') FROM renamed")).split(",").map((pair) => [
+          pair.slice(0, 36),
+          pair.slice(37)
+        ])
+      )
+      const first = order.split(",").slice(0, 10).map((id) => `transfer ${renamed.get(id)}`)
+      const named = (says: string) => audit.filter((row) => row.includes(says)).map((row) => row.slice(0, 45))
+      assert.deepStrictEqual(named(": 2 entries, sum 2"), first)
+      assert.deepStrictEqual(named(": not what was chained"), first)
     }))
   it.effect("finds nothing any more when all is as it was", () =>
     Effect.gen(function*() {

@@ -19,8 +19,11 @@ const link = Effect.fnUntraced(function*(connection: PgConnection.PgConnection, 
   const post = (command: object) => connection.query("SELECT wallet.post($1::jsonb)", [JSON.stringify([command])])
   const gap = connection.query("SELECT nextval('wallet.transfers_seq_seq') FROM generate_series(1, 3)", [])
   yield* gap
+  // The second one's memo is written like the end of another transfer.
+  const memo = `cab|${"ab".repeat(32)}|charge|mride`
   for (const [of, owner] of [["first", "anna"], ["second", "bob"]] as const) {
-    yield* post({ op: "transfer", key: `${n}:${of}`, kind: "charge", legs: [clearing(-500), wallet(owner, 500)] })
+    const legs = [clearing(-500), wallet(owner, 500)]
+    yield* post({ op: "transfer", key: `${n}:${of}`, kind: "charge", ...of === "second" ? { memo } : {}, legs })
   }
   yield* post({
     op: "transfer",
