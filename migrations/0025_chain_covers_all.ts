@@ -6,7 +6,7 @@ const micros = (instant: string) => `trunc(extract(epoch FROM ${instant}) * 1000
 
 const entries = `(SELECT string_agg(concat_ws(',', e.seq, e.id, e.account_id, e.amount, e.balance_after,
                                               ${micros("e.created_at")}), ';' ORDER BY e.seq)
-                    FROM entries e WHERE e.transfer_id = t.id)`
+                    FROM wallet.entries e WHERE e.transfer_id = t.id)`
 
 // What has a fixed form comes first, and what may hold any character comes last, after the lengths of its parts: no two
 // transfers are written alike, whatever their keys and memos say.
@@ -27,16 +27,17 @@ const numbers = (n: string, first: string, last: string, transfers: string, at: 
 const zero = `decode(repeat('00', 32), 'hex')`
 
 // Links that stand keep their hashes, since somebody may have written one down. What these leave out is sealed as it is now, by
-// a second chain over the first one; the next link's `prev` is the last seal.
+// a second chain beside the first, with leaves of its own; the next link's `prev` is the last seal. Books that are
+// broken already are sealed as well: the first chain goes on telling what is wrong with them.
 const seal = `DO $$
-  DECLARE c wallet.chain; reversals text; sealed bytea := ${zero}; since bigint := -9223372036854775808;
+  DECLARE c wallet.chain; again bytea; sealed bytea := ${zero}; since bigint := -9223372036854775808;
   BEGIN
     FOR c IN SELECT * FROM wallet.chain ORDER BY n LOOP
-      SELECT coalesce(string_agg(t.seq || ',' || t.reverses, ';' ORDER BY t.seq), '') INTO reversals
-        FROM wallet.transfers t WHERE t.reverses IS NOT NULL AND t.seq > since AND t.seq <= c.last_seq;
+      SELECT coalesce(string_agg(${leaf}, ''::bytea ORDER BY t.seq), '') INTO again
+        FROM wallet.transfers t WHERE t.seq > since AND t.seq <= c.last_seq;
       sealed := sha256(sealed || ${numbers("c.n", "c.first_seq", "c.last_seq", "c.transfers", "c.chained_at")}
-                     || sha256(convert_to(reversals, 'UTF8')) || c.hash);
-      UPDATE wallet.chain SET seal = sealed WHERE n = c.n;
+                       || again || c.hash);
+      UPDATE wallet.chain SET seal = sealed, seal_leaves = again WHERE n = c.n;
       since := c.last_seq;
     END LOOP;
   END $$`
@@ -73,10 +74,12 @@ const leafFunction = (name: string, hash: string) =>
 
 /**
  * The chain covers every column of entries, transfers and of itself. A leaf has the transfer's `reverses` as well, and a link's
- * hash its own number, range, count and time. Links from before have a `seal`, and are what they were.
+ * hash its own number, range, count and time. Links from before are what they were, and
+ * have a `seal`.
  */
 export const chainCoversAll = statements([
-  `ALTER TABLE wallet.chain ADD COLUMN seal bytea CHECK (length(seal) = 32)`,
+  `ALTER TABLE wallet.chain ADD COLUMN seal bytea CHECK (length(seal) = 32), ADD COLUMN seal_leaves bytea,
+     ADD CHECK ((seal IS NULL) = (seal_leaves IS NULL))`,
   `ALTER TABLE wallet.chain DISABLE TRIGGER immutable_rows`,
   seal,
   `ALTER TABLE wallet.chain ENABLE ALWAYS TRIGGER immutable_rows`,

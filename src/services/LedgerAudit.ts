@@ -29,11 +29,12 @@ const chain =
             lag(seal, 1, ${nothing}) OVER w AS seal_before
        FROM wallet.chain WINDOW w AS (ORDER BY n))`
 
-// What a link says of itself, and what the reversals in it reverse.
+// What a link says of itself.
 const numbers = `sha256(convert_to(concat_ws('|', n, first_seq, last_seq, transfers,
                    trunc(extract(epoch FROM chained_at) * 1000000)), 'UTF8'))`
-const reversals = `coalesce((SELECT string_agg(t.seq || ',' || t.reverses, ';' ORDER BY t.seq) FROM wallet.transfers t
-                    WHERE t.reverses IS NOT NULL AND t.seq > c.since AND t.seq <= c.last_seq), '')`
+
+// The leaf of the transfer that is the `place`th of its link.
+const kept = (leaves: string) => `substring(${leaves} FROM (32 * (place - 1) + 1)::int FOR 32)`
 
 // The invariants of the ledger, each as the query that finds what breaks it, the first row first. They are computed from the
 // rows alone and share nothing with the function that posts. No edited value may make one fail: sums and differences
@@ -103,7 +104,7 @@ const invariants = [
       ORDER BY place, broken`
   },
   {
-    // A link with a seal was made before hashes covered its own numbers; see migration 0025.
+    // A link that is older than migration 0025 is in two chains: the one it was made for, and that of the seals.
     invariant: "I8",
     says:
       "every link's hash is that of the link before, of what it says and its leaves, and every leaf that of its transfer",
@@ -111,21 +112,20 @@ const invariants = [
         SELECT 'link ' || n || ': its hash is not that of what it says' AS broken, n AS place, NULL::bigint AS at
           FROM ${chain} c
          WHERE CASE WHEN seal IS NULL
-               THEN prev <> head_before OR hash <> sha256(prev || ${numbers} || leaves)
+               THEN prev <> head_before OR hash <> sha256(prev || ${numbers} || leaves) OR seal_leaves IS NOT NULL
                ELSE prev <> hash_before OR hash <> sha256(prev || leaves) END
         UNION ALL
-        SELECT 'link ' || n || ': its numbers, its time or what its reversals reverse are not what was sealed', n, NULL
+        SELECT 'link ' || n || ': its seal is not that of what it says', n, NULL
           FROM ${chain} c
-         WHERE seal IS NOT NULL
-           AND seal IS DISTINCT FROM sha256(seal_before || ${numbers} || sha256(convert_to(${reversals}, 'UTF8')) || hash)
+         WHERE seal IS NOT NULL AND seal IS DISTINCT FROM sha256(seal_before || ${numbers} || seal_leaves || hash)
         UNION ALL
         SELECT 'transfer ' || t.id || ' (seq ' || t.seq || ', link ' || t.n || '): not what was chained', t.n, t.seq
-          FROM (SELECT c.n, c.seal, c.leaves, c.transfers, x.id, x.seq, x AS whole,
+          FROM (SELECT c.n, c.seal, c.seal_leaves, c.leaves, c.transfers, x.id, x.seq, x AS whole,
                        row_number() OVER (PARTITION BY c.n ORDER BY x.seq) AS place
                   FROM ${chain} c JOIN wallet.transfers x ON x.seq > c.since AND x.seq <= c.last_seq) t
          WHERE CASE WHEN place > transfers THEN true
-               ELSE substring(leaves FROM (32 * (place - 1) + 1)::int FOR 32)
-                    <> CASE WHEN seal IS NULL THEN wallet.leaf(whole) ELSE wallet.sealed_leaf(whole) END END) q
+               ELSE ${kept("coalesce(seal_leaves, leaves)")} <> wallet.leaf(whole)
+                 OR (seal IS NOT NULL AND ${kept("leaves")} <> wallet.sealed_leaf(whole)) END) q
       ORDER BY place, at NULLS FIRST, broken`
   },
   {

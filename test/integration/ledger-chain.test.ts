@@ -23,6 +23,9 @@ const clean = Effect.gen(function*() {
   return yield* judge
 })
 
+const migration = "0025_chain_covers_all"
+const edit = "UPDATE wallet.transfers SET memo = 'x' WHERE key = '1:payment'"
+
 layer(Books.fresh, { timeout: "60 seconds" })("the audit of the chain", (it) => {
   it.effect("finds books clean that nobody edited", () =>
     Effect.gen(function*() {
@@ -67,7 +70,7 @@ layer(Books.fresh, { timeout: "60 seconds" })("the audit of the chain", (it) => 
     }))
 })
 
-layer(Books.migrated("0025_chain_covers_all"), { timeout: "60 seconds" })(
+layer(Books.migrated(migration), { timeout: "60 seconds" })(
   "the audit of a chain that is older than its hashes",
   (it) => {
     it.effect("finds links and reversals of before the migration clean, and what follows them", () =>
@@ -85,26 +88,43 @@ layer(Books.migrated("0025_chain_covers_all"), { timeout: "60 seconds" })(
       }))
     it.effect("names the place of an edit in every column of the transfers, before and after", () =>
       Effect.gen(function*() {
-        // What a reversal reverses is in the seal of its link, not in its own leaf.
-        const sealed = (yield* transferEdits(2)).map((edit) =>
-          edit.column.startsWith("reverses") ? { ...edit, place: "link 2:" } : edit
-        )
-        assert.deepStrictEqual(yield* missed([...sealed, ...yield* transferEdits(3)]), [])
+        const edits = yield* Effect.all([transferEdits(2), transferEdits(3)])
+        assert.deepStrictEqual(yield* missed([...edits.flat(), yield* shifted(2), yield* shifted(3)]), [])
       }))
     it.effect("names the link of an edit in every column of the chain, sealed or not", () =>
       Effect.gen(function*() {
-        const seals = [1, 2, 3].map((n): Edit => ({
+        const seal = (n: number, set: string): Edit => ({
           column: "seal",
-          statements: [`UPDATE wallet.chain SET seal = ${n === 3 ? "sha256('')" : flip("seal")} WHERE n = ${n}`],
+          statements: [`UPDATE wallet.chain SET ${set} WHERE n = ${n}`],
           place: `link ${n}:`
-        }))
-        const unsealed = {
-          column: "seal, to none",
-          statements: ["UPDATE wallet.chain SET seal = NULL WHERE n = 2"],
-          place: "link 2:"
-        }
+        })
+        const seals = [
+          seal(1, `seal = ${flip("seal")}`),
+          seal(2, `seal = ${flip("seal")}`),
+          seal(2, `seal_leaves = ${flip("seal_leaves")}`),
+          seal(2, "seal = NULL"),
+          seal(2, "seal_leaves = NULL"),
+          seal(2, "seal = NULL, seal_leaves = NULL"),
+          seal(3, "seal = sha256('')"),
+          seal(3, "seal_leaves = leaves"),
+          seal(3, "seal = hash, seal_leaves = leaves")
+        ]
         const edits = [1, 2, 3, 4].flatMap((n) => linkEdits(n))
-        assert.deepStrictEqual(yield* missed([...edits, ...seals, unsealed]), [])
+        assert.deepStrictEqual(yield* missed([...edits, ...seals]), [])
+      }))
+  }
+)
+
+layer(Books.migrated(migration, edit), { timeout: "60 seconds" })(
+  "the audit of books that were edited before",
+  (it) => {
+    it.effect("still names that place after the migration, and no other", () =>
+      Effect.gen(function*() {
+        const { text } = yield* Books
+        const edited = yield* text("SELECT id::text FROM wallet.transfers WHERE key = '1:payment'")
+        const { audit, script } = yield* clean
+        assert.deepStrictEqual(audit.map((row) => row.slice(0, 45)), [`transfer ${edited}`])
+        assert.deepStrictEqual(script, ["I8: the hash chain verifies: link 1"])
       }))
   }
 )

@@ -63,14 +63,14 @@ export const entryEdits = Effect.fnUntraced(function*(n: number) {
       statements: [`UPDATE wallet.entries SET balance_after = 9223372036854775807 WHERE ${entriesOf(n, "second")}`],
       place: `transfer ${yield* text(`SELECT id::text FROM wallet.transfers WHERE ${of(n, "second")}`)}`
     },
-    { column: "rows without a transfer", statements: moved(ghost), place: `entry ${ghost}` },
+    { column: "rows without a transfer", statements: moved(ghost), place: `entry ${ghost}: of no transfer` },
     {
       column: "rows without an account",
       statements: [
         `INSERT INTO wallet.entries (account_id, created_at, id, transfer_id, amount, balance_after)
-           VALUES ('${ghost}', clock_timestamp(), '${ghost}', '${other}', 5, 5)`
+           SELECT '${ghost}', clock_timestamp(), '${ghost}', id, 5, 5 FROM wallet.transfers WHERE ${of(n, "first")}`
       ],
-      place: `entry ${ghost}`
+      place: `entry ${ghost}: of no account`
     }
   ]
 })

@@ -85,8 +85,8 @@ export class Books extends Context.Service<Books, {
     }).pipe(Effect.orDie)
   ).pipe(Layer.provide(PgTest.layer))
 
-  /** Links 1 and 2 made by the schema before the migration of that name, 3 and 4 after it. */
-  static readonly migrated = (migration: string) =>
+  /** Links 1 and 2 made by the schema before the migration of that name and edited then, 3 and 4 after it. */
+  static readonly migrated = (migration: string, ...edits: ReadonlyArray<string>) =>
     Layer.effect(
       Books,
       Effect.gen(function*() {
@@ -111,6 +111,11 @@ export class Books extends Context.Service<Books, {
         )
         const connection = yield* PgConnection.make({ url })
         for (const n of [1, 2]) yield* link(connection, n)
+        const trigger = (how: string) =>
+          connection.query(`ALTER TABLE wallet.transfers ${how} TRIGGER immutable_rows`, [])
+        yield* trigger("DISABLE")
+        for (const edit of edits) yield* connection.query(edit, [])
+        yield* trigger("ENABLE ALWAYS")
         yield* migrating(migrate)
         for (const n of [3, 4]) yield* link(connection, n)
         return yield* books(connection, url, url)
