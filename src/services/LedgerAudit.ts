@@ -20,17 +20,43 @@ export interface AuditReport {
   readonly findings: ReadonlyArray<Finding>
 }
 
-// The invariants of the ledger, each as the query that finds what breaks it. They are computed from the rows alone and share
-// nothing with the function that posts.
+// Every row of the chain beside what stands before it. Nothing is before the first: its range begins with the lowest number,
+// so that a transfer put in before all others is in a link as well.
+const nothing = "decode(repeat('00', 32), 'hex')"
+const chain =
+  `(SELECT *, lag(n, 1, 0::bigint) OVER w AS n_before, lag(last_seq, 1, -9223372036854775808) OVER w AS since,
+            lag(hash, 1, ${nothing}) OVER w AS hash_before, lag(coalesce(seal, hash), 1, ${nothing}) OVER w AS head_before,
+            lag(seal, 1, ${nothing}) OVER w AS seal_before
+       FROM wallet.chain WINDOW w AS (ORDER BY n))`
+
+// What a link says of itself.
+const numbers = `sha256(convert_to(concat_ws('|', n, first_seq, last_seq, transfers,
+                   trunc(extract(epoch FROM chained_at) * 1000000)), 'UTF8'))`
+
+// The leaf of the transfer that is the `place`th of its link.
+const kept = (leaves: string) => `substring(${leaves} FROM (32 * (place - 1) + 1)::int FOR 32)`
+
+// The invariants of the ledger, each as the query that finds what breaks it, the first row first. They are computed from the
+// rows alone and share nothing with the function that posts. No edited value may make one fail: sums and differences
+// of what has no bound are numeric, and times may be infinite.
 const invariants = [
   {
     invariant: "I1",
-    says: "every transfer has two entries or more, and they sum to zero in each currency",
-    query:
-      `SELECT 'transfer ' || t.id || ': ' || count(e.id) || ' entries, sum ' || coalesce(sum(e.amount), 0) AS broken
-      FROM wallet.transfers t LEFT JOIN wallet.entries e ON e.transfer_id = t.id
-      LEFT JOIN wallet.accounts a ON a.id = e.account_id
-      GROUP BY t.id, a.currency HAVING coalesce(sum(e.amount), 0) <> 0 OR count(e.id) < 2`
+    says:
+      "every transfer has two entries or more that sum to zero in each currency, and no entry is without transfer or account",
+    query: `SELECT broken FROM (
+        SELECT 'transfer ' || t.id || ': ' || count(e.id) || ' entries, sum ' || coalesce(sum(e.amount), 0) AS broken,
+               t.created_at, t.seq
+          FROM wallet.transfers t LEFT JOIN wallet.entries e ON e.transfer_id = t.id
+          LEFT JOIN wallet.accounts a ON a.id = e.account_id
+         GROUP BY t.id, a.currency HAVING coalesce(sum(e.amount), 0) <> 0 OR count(e.id) < 2
+        UNION ALL
+        SELECT 'entry ' || e.id || ': of no transfer, ' || e.transfer_id, e.created_at, e.seq
+          FROM wallet.entries e WHERE NOT EXISTS (SELECT FROM wallet.transfers t WHERE t.id = e.transfer_id)
+        UNION ALL
+        SELECT 'entry ' || e.id || ': of no account, ' || e.account_id, e.created_at, e.seq
+          FROM wallet.entries e WHERE NOT EXISTS (SELECT FROM wallet.accounts a WHERE a.id = e.account_id)) q
+      ORDER BY created_at, seq, broken`
   },
   {
     invariant: "I2",
@@ -41,55 +67,66 @@ const invariants = [
       LEFT JOIN (SELECT account_id, sum(amount) AS total FROM wallet.entries GROUP BY 1) e ON e.account_id = a.id
       LEFT JOIN (SELECT account_id, sum(amount - captured) AS total FROM wallet.holds WHERE status = 'open' GROUP BY 1) h
         ON h.account_id = a.id
-      WHERE a.balance <> coalesce(e.total, 0) OR a.held <> coalesce(h.total, 0)`
+      WHERE a.balance <> coalesce(e.total, 0) OR a.held <> coalesce(h.total, 0)
+      ORDER BY a.created_at, a.id`
   },
   {
     invariant: "I3",
     says: "no account is below its floor",
-    query: `SELECT 'account ' || id || ': available ' || (balance - held) || ', floor ' || floor AS broken
-      FROM wallet.accounts WHERE balance - held < floor`
+    query: `SELECT 'account ' || id || ': available ' || (balance::numeric - held) || ', floor ' || floor AS broken
+      FROM wallet.accounts WHERE balance::numeric - held < floor ORDER BY created_at, id`
   },
   {
     invariant: "I4",
     says: "every key was posted once",
     query: `SELECT 'key ' || key || ': ' || count(*) || ' transfers' AS broken
-      FROM wallet.transfers GROUP BY key HAVING count(*) > 1`
+      FROM wallet.transfers GROUP BY key HAVING count(*) > 1 ORDER BY min(seq)`
   },
   {
     invariant: "I6",
     says: "all accounts of a currency together hold zero",
     query: `SELECT 'currency ' || currency || ': ' || sum(balance) AS broken
-      FROM wallet.accounts GROUP BY currency HAVING sum(balance) <> 0`
+      FROM wallet.accounts GROUP BY currency HAVING sum(balance) <> 0 ORDER BY currency`
   },
   {
     invariant: "I7",
     says: "the chain has no gap, and leaves no transfer out",
     query: `SELECT broken FROM (
-        SELECT 'link ' || n || ': follows ' || coalesce(lag(n) OVER (ORDER BY n), 0) || ' and seq '
-               || coalesce(lag(last_seq) OVER (ORDER BY n), 0) AS broken, n AS place,
-               n <> coalesce(lag(n) OVER (ORDER BY n), 0) + 1 OR first_seq <= coalesce(lag(last_seq) OVER (ORDER BY n), 0) AS bad
-          FROM wallet.chain
+        SELECT 'link ' || n || ': follows ' || n_before || ' and seq ' || since AS broken, n AS place
+          FROM ${chain} c WHERE n <> n_before::numeric + 1 OR first_seq <= since
         UNION ALL
-        SELECT 'link ' || c.n || ': chained ' || c.transfers || ' transfers, there are ' || count(t.id), c.n,
-               count(t.id) <> c.transfers
-          FROM (SELECT *, lag(last_seq, 1, 0::bigint) OVER (ORDER BY n) AS since FROM wallet.chain) c
-          LEFT JOIN wallet.transfers t ON t.seq > c.since AND t.seq <= c.last_seq
-         GROUP BY c.n, c.transfers) q WHERE bad ORDER BY place`
+        SELECT 'link ' || c.n || ': chained ' || c.transfers || ' transfers of seq ' || c.first_seq || ' to ' || c.last_seq
+               || ', there are ' || count(t.id) || coalesce(' of ' || min(t.seq) || ' to ' || max(t.seq), ''), c.n
+          FROM ${chain} c LEFT JOIN wallet.transfers t ON t.seq > c.since AND t.seq <= c.last_seq
+         GROUP BY c.n, c.transfers, c.first_seq, c.last_seq
+        HAVING count(t.id) <> c.transfers OR min(t.seq) IS DISTINCT FROM c.first_seq
+            OR max(t.seq) IS DISTINCT FROM c.last_seq) q
+      ORDER BY place, broken`
   },
   {
+    // A link that is older than migration 0025 is in two chains: the one it was made for, and that of the seals.
     invariant: "I8",
-    says: "every link's hash is that of the link before and its leaves, and every leaf that of its transfer",
+    says:
+      "every link's hash is that of the link before, of what it says and its leaves, and every leaf that of its transfer",
     query: `SELECT broken FROM (
-        SELECT 'link ' || n || ': its hash is not that of what it says' AS broken, n AS place, 0::bigint AS at
-          FROM (SELECT *, lag(hash, 1, decode(repeat('00', 32), 'hex')) OVER (ORDER BY n) AS before FROM wallet.chain) c
-         WHERE hash <> sha256(prev || leaves) OR prev <> before
+        SELECT 'link ' || n || ': its hash is not that of what it says' AS broken, n AS place, NULL::bigint AS at
+          FROM ${chain} c
+         WHERE CASE WHEN seal IS NULL
+               THEN prev <> head_before OR hash <> sha256(prev || ${numbers} || leaves) OR seal_leaves IS NOT NULL
+               ELSE prev <> hash_before OR hash <> sha256(prev || leaves) END
+        UNION ALL
+        SELECT 'link ' || n || ': its seal is not that of what it says', n, NULL
+          FROM ${chain} c
+         WHERE seal IS NOT NULL AND seal IS DISTINCT FROM sha256(seal_before || ${numbers} || seal_leaves || hash)
         UNION ALL
         SELECT 'transfer ' || t.id || ' (seq ' || t.seq || ', link ' || t.n || '): not what was chained', t.n, t.seq
-          FROM (SELECT c.n, c.leaves, x.*, row_number() OVER (PARTITION BY c.n ORDER BY x.seq) AS place
-                  FROM wallet.chain c JOIN wallet.transfers x ON x.seq BETWEEN c.first_seq AND c.last_seq) t
-          JOIN wallet.transfers whole ON whole.id = t.id
-         WHERE substring(t.leaves FROM (32 * (t.place - 1) + 1)::int FOR 32) <> wallet.leaf(whole)) q
-      ORDER BY place, at`
+          FROM (SELECT c.n, c.seal, c.seal_leaves, c.leaves, c.transfers, x.id, x.seq, x AS whole,
+                       row_number() OVER (PARTITION BY c.n ORDER BY x.seq) AS place
+                  FROM ${chain} c JOIN wallet.transfers x ON x.seq > c.since AND x.seq <= c.last_seq) t
+         WHERE CASE WHEN place > transfers THEN true
+               ELSE ${kept("coalesce(seal_leaves, leaves)")} <> wallet.leaf(whole)
+                 OR (seal IS NOT NULL AND ${kept("leaves")} <> wallet.sealed_leaf(whole)) END) q
+      ORDER BY place, at NULLS FIRST, broken`
   },
   {
     invariant: "balance after",
@@ -98,7 +135,22 @@ const invariants = [
       `SELECT 'entry ' || id || ' of account ' || account_id || ': ' || balance_after || ' after ' || before AS broken
       FROM (SELECT *, coalesce(lag(balance_after) OVER (PARTITION BY account_id ORDER BY created_at, seq), 0) AS before
               FROM wallet.entries) e
-      WHERE balance_after <> before + amount`
+      WHERE balance_after <> before::numeric + amount ORDER BY created_at, seq`
+  },
+  {
+    invariant: "reversals",
+    says: "no transfer is given back more than it moved, or to anybody else",
+    query: `SELECT 'transfer ' || r.reverses || ': gave ' || coalesce(moved, 0) || ' to account ' || r.account_id
+        || ', of which ' || -r.back || ' came back by ' || r.by AS broken
+      FROM (SELECT t.reverses, e.account_id, sum(e.amount) AS back, min(t.seq) AS first,
+                   string_agg('transfer ' || t.id, ', ' ORDER BY t.seq) AS by
+              FROM wallet.transfers t JOIN wallet.entries e ON e.transfer_id = t.id
+             WHERE t.reverses IS NOT NULL GROUP BY 1, 2) r
+      LEFT JOIN wallet.transfers o ON o.id = r.reverses
+      CROSS JOIN LATERAL (SELECT sum(e.amount) AS moved FROM wallet.entries e
+                           WHERE e.transfer_id = r.reverses AND e.account_id = r.account_id) m
+      WHERE o.id IS NULL OR o.reverses IS NOT NULL OR moved IS NULL OR moved * r.back >= 0 OR abs(r.back) > abs(moved)
+      ORDER BY r.first, r.account_id`
   }
 ]
 
@@ -120,13 +172,13 @@ export class LedgerAudit extends Context.Service<LedgerAudit, {
                  (SELECT count(*)::int FROM wallet.transfers) AS transfers,
                  (SELECT count(*)::int FROM wallet.entries) AS entries`
         const [head] = yield* sql<{ readonly link: number; readonly hash: string }>`
-          SELECT n::int AS link, encode(hash, 'hex') AS hash FROM wallet.chain ORDER BY n DESC LIMIT 1`
+          SELECT least(n, 9007199254740991)::float8 AS link, encode(hash, 'hex') AS hash FROM wallet.chain ORDER BY n DESC LIMIT 1`
         const [rest] = yield* sql<{ readonly unchained: number }>`
           SELECT count(*)::int AS unchained FROM wallet.transfers
           WHERE seq > coalesce((SELECT max(last_seq) FROM wallet.chain), 0)`
         const findings = yield* Effect.forEach(invariants, ({ invariant, query, says }) =>
           Effect.map(
-            sql.unsafe<{ readonly broken: string }>(`SELECT broken FROM (${query}) q LIMIT 10`),
+            sql.unsafe<{ readonly broken: string }>(`${query} LIMIT 10`),
             (rows): Finding => ({ invariant, says, broken: rows.map((row) => row.broken) })
           ))
         const unchained = rest?.unchained ?? 0

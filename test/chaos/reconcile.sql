@@ -92,8 +92,8 @@ INSERT INTO finding
    WHERE a.balance <> coalesce(e.total, 0) OR a.held <> coalesce(h.total, 0);
 
 INSERT INTO finding
-  SELECT 'I3: available is at or above the floor', 'account ' || id || ': ' || (balance - held)
-    FROM wallet.accounts WHERE balance - held < floor OR (floor IS NULL AND kind NOT IN ('clearing', 'fees'));
+  SELECT 'I3: available is at or above the floor', 'account ' || id || ': ' || (balance::numeric - held)
+    FROM wallet.accounts WHERE balance::numeric - held < floor OR (floor IS NULL AND kind NOT IN ('clearing', 'fees'));
 
 INSERT INTO finding
   SELECT 'I3: no entry left its account below zero', 'entry ' || e.id || ': ' || e.balance_after
@@ -112,16 +112,32 @@ INSERT INTO finding
          'entry ' || id || ': ' || balance_after || ' after ' || before || ' and ' || amount
     FROM (SELECT *, coalesce(lag(balance_after) OVER (PARTITION BY account_id ORDER BY created_at, seq), 0) AS before
             FROM wallet.entries) e
-   WHERE balance_after <> before + amount;
+   WHERE balance_after <> before::numeric + amount;
 
--- The leaf of a transfer, from the written form of the chain and not by the ledger's own function.
+INSERT INTO finding
+  SELECT 'no transfer is given back more than it moved, or to anybody else',
+         'transfer ' || coalesce(r.reverses::text, 'without a name') || ': ' || r.back || ' back to account ' || r.account_id || ' of ' || coalesce(o.moved, 0)
+    FROM (SELECT t.reverses, e.account_id, sum(e.amount) AS back
+            FROM wallet.transfers t JOIN wallet.entries e ON e.transfer_id = t.id
+           WHERE t.kind = 'reversal' OR t.reverses IS NOT NULL GROUP BY 1, 2) r
+    LEFT JOIN (SELECT transfer_id, account_id, sum(amount) AS moved FROM wallet.entries GROUP BY 1, 2) o
+      ON o.transfer_id = r.reverses AND o.account_id = r.account_id
+   WHERE o.moved IS NULL OR sign(o.moved) = sign(r.back) OR abs(r.back) > abs(o.moved);
+
+-- The leaf of a transfer, from the written form of the chain and not by the ledger's own function; `sealed` is the form of
+-- links that have a seal, which are older than migration 0025.
 CREATE TEMP TABLE leaf AS
-  SELECT t.seq, sha256(convert_to(concat_ws('|', t.seq, t.id, t.key, encode(t.digest, 'hex'), t.kind, coalesce('m' || t.memo, ''),
-           t.reference, (extract(epoch FROM t.created_at) * 1000000)::bigint, e.written), 'UTF8')) AS hash
+  SELECT t.seq,
+         sha256(convert_to(concat_ws('|', t.seq, t.id, coalesce(t.reverses::text, ''),
+           trunc(extract(epoch FROM t.created_at) * 1000000), encode(t.digest, 'hex'), length(t.key), length(t.kind),
+           coalesce(length(t.memo), -1), coalesce(e.written, ''), t.key || t.kind || coalesce(t.memo, ''), t.reference),
+           'UTF8')) AS hash,
+         sha256(convert_to(concat_ws('|', t.seq, t.id, t.key, encode(t.digest, 'hex'), t.kind, coalesce('m' || t.memo, ''),
+           t.reference, trunc(extract(epoch FROM t.created_at) * 1000000), e.written), 'UTF8')) AS sealed
     FROM wallet.transfers t
     LEFT JOIN (
       SELECT transfer_id, string_agg(concat_ws(',', seq, id, account_id, amount, balance_after,
-               (extract(epoch FROM created_at) * 1000000)::bigint), ';' ORDER BY seq) AS written
+               trunc(extract(epoch FROM created_at) * 1000000)), ';' ORDER BY seq) AS written
         FROM wallet.entries GROUP BY transfer_id
     ) e ON e.transfer_id = t.id;
 
@@ -129,14 +145,23 @@ CREATE UNIQUE INDEX ON leaf (seq);
 
 ANALYZE leaf;
 
+-- Each link with the one before it; before the first one stands nothing, and its range begins with the lowest number.
+CREATE TEMP TABLE link AS
+  SELECT *, lag(n, 1, 0::bigint) OVER w AS n_before, lag(last_seq, 1, -9223372036854775808) OVER w AS seq_before,
+         lag(hash, 1, decode(repeat('00', 32), 'hex')) OVER w AS hash_before,
+         lag(seal, 1, decode(repeat('00', 32), 'hex')) OVER w AS seal_before,
+         sha256(convert_to(concat_ws('|', n, first_seq, last_seq, transfers,
+           trunc(extract(epoch FROM chained_at) * 1000000)), 'UTF8')) AS numbers
+    FROM wallet.chain WINDOW w AS (ORDER BY n);
+
 INSERT INTO finding
   SELECT 'I7: the chain has no gap and leaves no transfer out',
          'link ' || n || ' after ' || n_before || ': ' || transfers || ' transfers from ' || first_seq || ' to ' || last_seq
-           || ' after ' || seq_before
-    FROM (SELECT *, lag(n, 1, 0::bigint) OVER w AS n_before, lag(last_seq, 1, 0::bigint) OVER w AS seq_before
-            FROM wallet.chain WINDOW w AS (ORDER BY n)) c
-   WHERE n <> n_before + 1 OR first_seq <= seq_before
-      OR transfers <> (SELECT count(*) FROM leaf l WHERE l.seq > c.seq_before AND l.seq <= c.last_seq);
+           || ' after ' || seq_before || ', there are ' || l.there || ' from ' || l.first || ' to ' || l.last
+    FROM link c CROSS JOIN LATERAL (SELECT count(*) AS there, coalesce(min(seq), 0) AS first, coalesce(max(seq), 0) AS last
+                                      FROM leaf l WHERE l.seq > c.seq_before AND l.seq <= c.last_seq) l
+   WHERE n <> n_before::numeric + 1 OR first_seq <= seq_before OR transfers <> l.there OR first_seq <> l.first
+      OR last_seq <> l.last;
 
 INSERT INTO finding
   SELECT 'I7: what was acknowledged more than ten seconds ago is in the chain', p.id || ' of ' || p.created_at
@@ -147,10 +172,20 @@ INSERT INTO finding
 
 INSERT INTO finding
   SELECT 'I8: the hash chain verifies', 'link ' || n
-    FROM (SELECT *, lag(hash, 1, decode(repeat('00', 32), 'hex')) OVER (ORDER BY n) AS before FROM wallet.chain) c
-   WHERE prev <> before OR hash <> sha256(prev || leaves)
-      OR leaves IS DISTINCT FROM (SELECT string_agg(l.hash, ''::bytea ORDER BY l.seq) FROM leaf l
-                                   WHERE l.seq BETWEEN c.first_seq AND c.last_seq);
+    FROM link c
+   WHERE CASE WHEN seal IS NULL
+         THEN prev <> coalesce(seal_before, hash_before) OR hash <> sha256(prev || numbers || leaves) OR seal_leaves IS NOT NULL
+         ELSE prev <> hash_before OR hash <> sha256(prev || leaves) END
+      OR leaves IS DISTINCT FROM (SELECT string_agg(CASE WHEN c.seal IS NULL THEN l.hash ELSE l.sealed END, ''::bytea ORDER BY l.seq)
+                                    FROM leaf l WHERE l.seq > c.seq_before AND l.seq <= c.last_seq);
+
+INSERT INTO finding
+  SELECT 'I8: older links are what was sealed', 'link ' || n
+    FROM link c
+   WHERE seal IS NOT NULL
+     AND (seal IS DISTINCT FROM sha256(seal_before || numbers || seal_leaves || hash)
+       OR seal_leaves IS DISTINCT FROM (SELECT string_agg(l.hash, ''::bytea ORDER BY l.seq)
+                                          FROM leaf l WHERE l.seq > c.seq_before AND l.seq <= c.last_seq));
 
 SELECT claim, count(*)::int AS times, (array_agg(broken ORDER BY broken))[1:5] AS first FROM finding GROUP BY claim ORDER BY claim;
 

@@ -1,0 +1,130 @@
+import { assert, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import { type Edit, entryEdits, flip, linkEdits, shifted, transferEdits } from "../layers/BookEdits.ts"
+import { Books } from "../layers/Books.ts"
+
+/** The edits of the list that a judge did not notice, or noticed without naming the place. */
+const missed = Effect.fnUntraced(function*(edits: ReadonlyArray<Edit>) {
+  const { edited } = yield* Books
+  const missing: Array<string> = []
+  for (const { column, place, statements } of edits) {
+    const { audit, script } = yield* edited(statements)
+    if (audit.length === 0) missing.push(`${column}: not seen by the audit`)
+    else if (!audit.some((row) => row.includes(place))) {
+      missing.push(`${column}: ${place} is not named in ${audit.join(", ")}`)
+    }
+    if (script.length === 0) missing.push(`${column}: not seen by reconcile.sql`)
+  }
+  return missing
+})
+
+const clean = Effect.gen(function*() {
+  const { judge } = yield* Books
+  return yield* judge
+})
+
+const migration = "0025_chain_covers_all"
+const edit = "UPDATE wallet.transfers SET memo = 'x' WHERE key = '1:payment'"
+
+layer(Books.fresh, { timeout: "60 seconds" })("the audit of the chain", (it) => {
+  it.effect("finds books clean that nobody edited", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* clean, { audit: [], script: [] })
+    }))
+  it.effect("names the place of an edit in every column of the entries", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* missed(yield* entryEdits(2)), [])
+    }))
+  it.effect("names the place of an edit in every column of the transfers", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* missed([...yield* transferEdits(2), yield* shifted(2)]), [])
+    }))
+  it.effect("names the link of an edit in every column of the chain, and in its newest link", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* missed([...linkEdits(2), ...linkEdits(3)]), [])
+    }))
+  it.effect("names the first ten of many bad rows, in their order", () =>
+    Effect.gen(function*() {
+      const { edited, text } = yield* Books
+      const order = yield* text("SELECT string_agg(id::text, ',' ORDER BY seq) FROM wallet.transfers")
+      const { audit } = yield* edited([
+        // Neither the order of ids nor that of the rows on the disk is that of the transfers.
+        "CREATE TEMP TABLE renamed AS SELECT id AS was, gen_random_uuid() AS id FROM wallet.transfers",
+        "UPDATE wallet.transfers t SET id = r.id FROM renamed r WHERE r.was = t.id",
+        "UPDATE wallet.entries e SET transfer_id = r.id, amount = amount + 1 FROM renamed r WHERE r.was = e.transfer_id"
+      ])
+      const renamed = new Map(
+        (yield* text("SELECT string_agg(was || ' ' || id, ',') FROM renamed")).split(",").map((pair) => [
+          pair.slice(0, 36),
+          pair.slice(37)
+        ])
+      )
+      const first = order.split(",").slice(0, 10).map((id) => `transfer ${renamed.get(id)}`)
+      const named = (says: string) => audit.filter((row) => row.includes(says)).map((row) => row.slice(0, 45))
+      assert.deepStrictEqual(named(": 2 entries, sum 2"), first)
+      assert.deepStrictEqual(named(": not what was chained"), first)
+    }))
+  it.effect("finds nothing any more when all is as it was", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* clean, { audit: [], script: [] })
+    }))
+})
+
+layer(Books.migrated(migration), { timeout: "60 seconds" })(
+  "the audit of a chain that is older than its hashes",
+  (it) => {
+    it.effect("finds links and reversals of before the migration clean, and what follows them", () =>
+      Effect.gen(function*() {
+        const { text } = yield* Books
+        assert.strictEqual(
+          yield* text("SELECT string_agg((seal IS NOT NULL)::text, ',' ORDER BY n) FROM wallet.chain"),
+          "true,true,false,false"
+        )
+        assert.deepStrictEqual(yield* clean, { audit: [], script: [] })
+      }))
+    it.effect("names the place of an edit in every column of the entries, before and after", () =>
+      Effect.gen(function*() {
+        assert.deepStrictEqual(yield* missed([...yield* entryEdits(2), ...yield* entryEdits(3)]), [])
+      }))
+    it.effect("names the place of an edit in every column of the transfers, before and after", () =>
+      Effect.gen(function*() {
+        const edits = yield* Effect.all([transferEdits(2), transferEdits(3)])
+        assert.deepStrictEqual(yield* missed([...edits.flat(), yield* shifted(2), yield* shifted(3)]), [])
+      }))
+    it.effect("names the link of an edit in every column of the chain, sealed or not", () =>
+      Effect.gen(function*() {
+        const seal = (n: number, set: string): Edit => ({
+          column: "seal",
+          statements: [`UPDATE wallet.chain SET ${set} WHERE n = ${n}`],
+          place: `link ${n}:`
+        })
+        const seals = [
+          seal(1, `seal = ${flip("seal")}`),
+          seal(2, `seal = ${flip("seal")}`),
+          seal(2, `seal_leaves = ${flip("seal_leaves")}`),
+          seal(2, "seal = NULL"),
+          seal(2, "seal_leaves = NULL"),
+          seal(2, "seal = NULL, seal_leaves = NULL"),
+          seal(3, "seal = sha256('')"),
+          seal(3, "seal_leaves = leaves"),
+          seal(3, "seal = hash, seal_leaves = leaves")
+        ]
+        const edits = [1, 2, 3, 4].flatMap((n) => linkEdits(n))
+        assert.deepStrictEqual(yield* missed([...edits, ...seals]), [])
+      }))
+  }
+)
+
+layer(Books.migrated(migration, edit), { timeout: "60 seconds" })(
+  "the audit of books that were edited before",
+  (it) => {
+    it.effect("still names that place after the migration, and no other", () =>
+      Effect.gen(function*() {
+        const { text } = yield* Books
+        const edited = yield* text("SELECT id::text FROM wallet.transfers WHERE key = '1:payment'")
+        const { audit, script } = yield* clean
+        assert.deepStrictEqual(audit.map((row) => row.slice(0, 45)), [`transfer ${edited}`])
+        assert.deepStrictEqual(script, ["I8: the hash chain verifies: link 1"])
+      }))
+  }
+)
