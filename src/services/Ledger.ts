@@ -55,6 +55,14 @@ export class Ledger extends Context.Service<Ledger, {
     readonly amount: Option.Option<Amount>
     readonly reference: Readonly<Record<string, string>>
   }): Effect.Effect<PostedTransfer, PostError | NotFound | ReversalExceeded>
+  /**
+   * The transfer that this key and digest posted, for a caller that refuses before it posts: what would be refused today may have
+   * been posted by an earlier attempt. A key that posted something else is a PostingConflict.
+   */
+  posted(
+    key: string,
+    digest: string
+  ): Effect.Effect<Option.Option<TransferId>, PostingConflict | Unavailable>
   /** What an account holds: zero for one that was never credited. */
   balance(account: Account, currency: Currency): Effect.Effect<
     { readonly balance: bigint; readonly held: bigint; readonly available: bigint },
@@ -154,6 +162,13 @@ export class Ledger extends Context.Service<Ledger, {
         yield* holdIsOpen(yield* writer.submit({ op: "void", hold }))
       })
 
+      const posted = Effect.fn("Ledger.posted")(function*(key: string, digest: string) {
+        yield* Effect.annotateCurrentSpan({ "midnight.posting.key": key })
+        const before = yield* withDatabase(store.posted(key))
+        if (Option.isSome(before) && before.value.digest !== digest) return yield* new PostingConflict({})
+        return Option.map(before, ({ id }) => id)
+      })
+
       const balance = Effect.fn("Ledger.balance")(function*(account: Account, currency: Currency) {
         const [one] = yield* balances(account.kind, [{ owner: account.owner, currency }])
         return one ?? nothing
@@ -171,7 +186,7 @@ export class Ledger extends Context.Service<Ledger, {
         }
       )
 
-      return Ledger.of({ post, authorise, capture, reverse, void: voidHold, balance, balances })
+      return Ledger.of({ post, authorise, capture, reverse, void: voidHold, posted, balance, balances })
     })
   )
 }

@@ -49,11 +49,17 @@ export class LedgerAdmin extends Context.Service<LedgerAdmin, {
 
       const adjust = Effect.fn("LedgerAdmin.adjust")(function*(request: AdjustmentRequest) {
         const { digest, scope, userId } = yield* MoneyRequest
-        if (!(yield* users.exists(request.userId))) return yield* new NotFound({ detail: "There is no such user." })
+        const key = `adjustment:${scope}`
+        if (!(yield* users.exists(request.userId))) {
+          // A retry whose member has left since still asks for what was posted.
+          const before = yield* ledger.posted(key, digest)
+          if (Option.isNone(before)) return yield* new NotFound({ detail: "There is no such user." })
+          return yield* told({ id: before.value, replayed: true })
+        }
         const [wallet, other] = [walletOf(request.userId), clearingOf("adjustments")]
         const [from, to] = request.amount > 0 ? [other, wallet] : [wallet, other]
         const posted = yield* ledger.post(between({
-          key: `adjustment:${scope}`,
+          key,
           digest,
           kind: "adjustment",
           from,
@@ -61,9 +67,9 @@ export class LedgerAdmin extends Context.Service<LedgerAdmin, {
           amount: Amount.make(BigInt(Math.abs(request.amount))),
           currency: request.currency,
           reference: { by: userId, reason: request.reason }
-        })).pipe(Effect.catchTag("PostingConflict", reused))
+        }))
         return yield* told(posted)
-      })
+      }, Effect.catchTag("PostingConflict", reused))
 
       const reverse = Effect.fn("LedgerAdmin.reverse")(function*(id: TransferId, request: ReversalRequest) {
         const { digest, scope, userId } = yield* MoneyRequest

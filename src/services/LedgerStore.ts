@@ -110,6 +110,8 @@ export class LedgerStore extends Context.Service<LedgerStore, {
     owners: ReadonlyArray<string>
   ): Effect.Effect<ReadonlyArray<WalletRow & { readonly owner: string }>, SqlError>
   transfer(id: TransferId): Effect.Effect<Option.Option<TransferRow>, SqlError>
+  /** What was posted under a key, and the digest that a repetition must bring, in hex. */
+  posted(key: string): Effect.Effect<Option.Option<{ readonly id: TransferId; readonly digest: string }>, SqlError>
 }>()("midnight/services/wallet/LedgerStore") {
   static readonly layer = Layer.effect(
     LedgerStore,
@@ -207,6 +209,12 @@ export class LedgerStore extends Context.Service<LedgerStore, {
           WHERE t.id = ${id}`
       })
 
+      const posted = SqlSchema.findOneOption({
+        Request: Schema.String,
+        Result: Schema.Struct({ id: TransferId, digest: Schema.String }),
+        execute: (key) => sql`SELECT id, encode(digest, 'hex') AS digest FROM wallet.transfers WHERE key = ${key}`
+      })
+
       return LedgerStore.of({
         post,
         expireHolds,
@@ -214,7 +222,8 @@ export class LedgerStore extends Context.Service<LedgerStore, {
         chain,
         wallets: (owners) => Effect.map(decoded(wallets(owners)), (rows) => Map.groupBy(rows, ({ owner }) => owner)),
         accounts: (kind, owners) => decoded(accounts({ kind, owners })),
-        transfer: (id) => decoded(transfer(id))
+        transfer: (id) => decoded(transfer(id)),
+        posted: (key) => decoded(posted(key))
       })
     })
   )

@@ -1,4 +1,4 @@
-import { Context, DateTime, Effect, Layer, Option, Schema, Stream } from "effect"
+import { Context, DateTime, Effect, Layer, Option, Result, Schema, Stream } from "effect"
 import type { TransferId, UserId } from "../domain/Ids.ts"
 import { RangeReversed } from "../domain/LedgerAdmin.ts"
 import { Amount, type Currency, UnsupportedCurrency } from "../domain/Money.ts"
@@ -95,12 +95,15 @@ export class Wallets extends Context.Service<Wallets, {
           return yield* cut(rows, query.limit, (last) => position.encode({ at: last.position, seq: last.seq }))
         })
 
-        const recipientOf = Effect.fnUntraced(function*(request: TransferRequest) {
-          if ("toUserId" in request) {
-            return (yield* users.exists(request.toUserId)) ? request.toUserId : yield* unknownRecipient
+        const recipientOf = Effect.fnUntraced(function*(request: TransferRequest, sender: UserId) {
+          if (!currencies.includes(request.currency)) {
+            return yield* new UnsupportedCurrency({ currency: request.currency, allowed: [...currencies] })
           }
-          const found = yield* users.findByEmail(request.toEmail)
-          return Option.isSome(found) ? found.value : yield* unknownRecipient
+          const found = "toUserId" in request
+            ? (yield* users.exists(request.toUserId)) ? Option.some(request.toUserId) : Option.none()
+            : yield* users.findByEmail(request.toEmail)
+          if (Option.isNone(found)) return yield* unknownRecipient
+          return found.value === sender ? yield* new SameAccount({}) : found.value
         })
 
         const balance = Effect.fn("Wallets.balance")(
@@ -144,44 +147,49 @@ export class Wallets extends Context.Service<Wallets, {
           return row.value
         })
 
-        const transfer = Effect.fnUntraced(function*(request: TransferRequest) {
-          const { digest, replayed, scope, userId } = yield* MoneyRequest
-          if (!currencies.includes(request.currency)) {
-            return yield* new UnsupportedCurrency({ currency: request.currency, allowed: [...currencies] })
-          }
-          const toUserId = yield* recipientOf(request)
-          if (toUserId === userId) return yield* new SameAccount({})
-          const { amount } = request
-          const posted = yield* ledger.post(between({
-            key: `transfer:${scope}`,
-            digest,
-            kind: "transfer",
-            from: walletOf(userId),
-            to: walletOf(toUserId),
-            amount,
-            currency: request.currency,
-            memo: Option.fromUndefinedOr(request.memo)
-          })).pipe(
-            Effect.catchTag("PostingConflict", () =>
-              new IdempotencyKeyReused({ detail: "Take a new key for a new request." }))
-          )
-          if (posted.replayed) {
-            // What was posted then, and not what the same words would mean today: an address may have changed hands.
-            yield* replayed
-            const row = yield* find(posted.id, userId)
-            return { ...row, amount: Amount.make(row.amount), memo: Option.getOrNull(row.memo) }
-          }
-          return {
-            id: posted.id,
-            kind: "transfer" as const,
-            amount,
-            currency: request.currency,
-            fromUserId: userId,
-            toUserId,
-            memo: request.memo ?? null,
-            createdAt: DateTime.makeUnsafe(posted.at)
-          }
-        }, spanWhenSampled("Wallets.transfer"))
+        // What was posted then, and not what the same words would mean today: an address may have changed hands.
+        const again = Effect.fnUntraced(function*(id: TransferId, viewer: UserId) {
+          yield* (yield* MoneyRequest).replayed
+          const row = yield* find(id, viewer)
+          return { ...row, amount: Amount.make(row.amount), memo: Option.getOrNull(row.memo) }
+        })
+
+        const transfer = Effect.fnUntraced(
+          function*(request: TransferRequest) {
+            const { digest, scope, userId } = yield* MoneyRequest
+            const key = `transfer:${scope}`
+            const recipient = yield* Effect.result(recipientOf(request, userId))
+            if (Result.isFailure(recipient)) {
+              // A retry whose recipient has left since, or its currency, still asks for what was posted.
+              const before = yield* recipient.failure._tag === "Unavailable" ? noneKnown : ledger.posted(key, digest)
+              return Option.isSome(before) ? yield* again(before.value, userId) : yield* recipient.failure
+            }
+            const [toUserId, { amount }] = [recipient.success, request]
+            const posted = yield* ledger.post(between({
+              key,
+              digest,
+              kind: "transfer",
+              from: walletOf(userId),
+              to: walletOf(toUserId),
+              amount,
+              currency: request.currency,
+              memo: Option.fromUndefinedOr(request.memo)
+            }))
+            if (posted.replayed) return yield* again(posted.id, userId)
+            return {
+              id: posted.id,
+              kind: "transfer" as const,
+              amount,
+              currency: request.currency,
+              fromUserId: userId,
+              toUserId,
+              memo: request.memo ?? null,
+              createdAt: DateTime.makeUnsafe(posted.at)
+            }
+          },
+          Effect.catchTag("PostingConflict", keyReused),
+          spanWhenSampled("Wallets.transfer")
+        )
 
         return Wallets.of({ list, entries, balance, statement, transfer, find })
       })
@@ -197,5 +205,9 @@ const inOrder = ({ from, to }: {
   Option.isSome(from) && Option.isSome(to) && DateTime.isGreaterThanOrEqualTo(from.value, to.value)
     ? Effect.fail(new RangeReversed({ detail: "`from` must be before `to`." }))
     : Effect.void
+
+const noneKnown = Effect.succeed(Option.none<TransferId>())
+
+const keyReused = () => new IdempotencyKeyReused({ detail: "Take a new key for a new request." })
 
 const unknownRecipient = new NotFound({ detail: "There is no such recipient." })

@@ -87,7 +87,8 @@ export const ledgerQueries = (store: Ledger, real: Samples) => {
     chain: after(store.post(optimistic), store.chain(100)),
     wallets: store.wallets([real.walletOwner]),
     accounts: store.accounts("wallet", [real.walletOwner, fresh(UserId)]),
-    transfer: store.transfer(real.transferId)
+    transfer: store.transfer(real.transferId),
+    posted: store.posted(`doctor:credit:${real.walletOwner}`)
   }
   return named("LedgerStore", uses)
 }
