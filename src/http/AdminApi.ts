@@ -8,6 +8,7 @@ import {
   ReversalExceeded,
   ReversalRequest
 } from "../domain/LedgerAdmin.ts"
+import { UnsupportedCurrency } from "../domain/Money.ts"
 import { IdempotencyKeyReused } from "../domain/MoneyRequest.ts"
 import { pageOf, pageQuery } from "../domain/Page.ts"
 import { InvalidRequest, NotFound, Unavailable } from "../domain/Problem.ts"
@@ -23,7 +24,7 @@ const posting = [NotFound, InsufficientFunds, BalanceLimit, IdempotencyKeyReused
 const adjust = HttpApiEndpoint.post("adjust", "/api/admin/adjustments", {
   payload: AdjustmentRequest,
   success: LedgerAct.pipe(HttpApiSchema.status(201)),
-  error: posting
+  error: [...posting, UnsupportedCurrency]
 }).annotate(KeptBy, "ledger").annotate(AdmissionClass, "payments").middleware(Idempotency)
 
 const reverse = HttpApiEndpoint.post("reverse", "/api/admin/transfers/:id/reversals", {

@@ -64,7 +64,7 @@ export const WalletLive = Layer.unwrap(
       supervised("wallet", "audit", auditing)
     )
     return background.pipe(
-      Layer.provideMerge(Layer.merge(Wallets.layer(currencies), LedgerAdmin.layer)),
+      Layer.provideMerge(Layer.merge(Wallets.layer(currencies), LedgerAdmin.layer(currencies))),
       Layer.provideMerge(Ledger.layer),
       Layer.provideMerge(
         LedgerWriter.layer.pipe(Layer.provide(Layer.fresh(LedgerStore.layer)), Layer.provide(pool("walletWriter")))

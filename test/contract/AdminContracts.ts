@@ -41,6 +41,14 @@ export const adminContracts: Contracts = {
       const { amount, by } = yield* debit(-400)
       assert.deepStrictEqual([amount, by], [-400n, admin.id])
       assert.strictEqual((yield* Effect.flip(debit(-501)))._tag, "InsufficientFunds")
+      const yen = { userId: member.id, amount: 5, currency: "JPY" as const, reason }
+      const untraded = yield* Effect.flip(client.admin.adjust({ payload: yen }).pipe(keyed, as(admin)))
+      assert.deepInclude(untraded, {
+        _tag: "UnsupportedCurrency",
+        currency: "JPY",
+        allowed: ["NGN", "USD"],
+        status: 400
+      })
       const { wallets } = yield* client.wallet.list().pipe(as(member))
       assert.deepStrictEqual(wallets.map(({ balance }) => balance), [500n])
     }),

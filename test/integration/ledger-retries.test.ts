@@ -70,8 +70,9 @@ const adjust = (request: AdjustmentRequest) => Effect.flatMap(LedgerAdmin, (admi
 const otherDigest = "f".repeat(64)
 const seven = { amount: Amount.make(7n), currency: "NGN" as const }
 
-/** The wallets of a server whose CURRENCIES are these. */
-const trading = (currencies: ReadonlyArray<Currency>) => Layer.fresh(Wallets.layer(currencies))
+/** A server whose CURRENCIES are these. */
+const trading = (currencies: ReadonlyArray<Currency>) =>
+  Layer.fresh(Layer.merge(Wallets.layer(currencies), LedgerAdmin.layer(currencies)))
 
 layer(Ground, { timeout: "60 seconds" })("a retry of what was posted", (it) => {
   it.effect("answers the first transfer although its recipient is no member any more", () =>
@@ -109,12 +110,14 @@ layer(Ground, { timeout: "60 seconds" })("a retry of what was posted", (it) => {
       assert.deepStrictEqual(yield* ask(later), { answer: first.answer, replayed: true })
     }))
 
-  it.effect("answers the first adjustment although its member has left", () =>
+  it.effect("answers the first adjustment although its member or its currency has left", () =>
     Effect.gen(function*() {
       const [admin, member] = [yield* join("g@example.com"), yield* join("h@example.com")]
       const ask = yield* requestOf(admin)
       const request = { userId: member, amount: 5, currency: "NGN" as const, reason: "goodwill" }
       const first = yield* ask(adjust(request))
+      const later = adjust(request).pipe(Effect.provide(trading(["USD"])))
+      assert.deepStrictEqual(yield* ask(later), { answer: first.answer, replayed: true })
       yield* everybodyLeaves
       assert.deepStrictEqual(yield* ask(adjust(request)), { answer: first.answer, replayed: true })
       assert.strictEqual((yield* Effect.flip(ask(adjust(request), otherDigest)))._tag, "IdempotencyKeyReused")
@@ -128,13 +131,15 @@ layer(Ground, { timeout: "60 seconds" })("a retry of what was posted", (it) => {
         Effect.flip(ask(transfer({ toUserId: stranger, ...seven }))),
         Effect.flip(ask(transfer({ toEmail: "i@example.com", ...seven }))),
         Effect.flip(ask(transfer({ toUserId: stranger, ...seven })).pipe(Effect.provide(trading(["USD"])))),
-        Effect.flip(ask(adjust({ userId: stranger, amount: 5, currency: "NGN", reason: "goodwill" })))
+        Effect.flip(ask(adjust({ userId: stranger, amount: 5, currency: "NGN", reason: "goodwill" }))),
+        Effect.flip(ask(adjust({ userId: from, amount: 5, currency: "JPY", reason: "goodwill" })))
       ])
       assert.deepStrictEqual(refusals.map(({ _tag }) => _tag), [
         "NotFound",
         "SameAccount",
         "UnsupportedCurrency",
-        "NotFound"
+        "NotFound",
+        "UnsupportedCurrency"
       ])
     }))
 })
