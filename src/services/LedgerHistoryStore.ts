@@ -51,6 +51,14 @@ export class LedgerHistoryStore extends Context.Service<LedgerHistoryStore, {
   entries(filter: EntryFilter): Effect.Effect<ReadonlyArray<EntryRow>, SqlError>
   /** The wallet as it stood at an instant: one look at its last entry before, and the holds that were open. */
   standing(owner: UserId, currency: Currency, at: DateTime.Utc): Effect.Effect<typeof Standing.Type, SqlError>
+  /**
+   * The wallet as it stands, and when: by the clock that entries are dated by, which this process's own may lag behind. An instant
+   * has milliseconds only, so it is the end of the present one, and whatever was counted is before it.
+   */
+  standingNow(
+    owner: UserId,
+    currency: Currency
+  ): Effect.Effect<typeof Standing.Type & { readonly at: DateTime.Utc }, SqlError>
   /** Adjustments and reversals, newest first. */
   acts(before: Option.Option<bigint>, limit: number): Effect.Effect<ReadonlyArray<ActRow>, SqlError>
   act(id: TransferId): Effect.Effect<Option.Option<ActRow>, SqlError>
@@ -116,6 +124,17 @@ export class LedgerHistoryStore extends Context.Service<LedgerHistoryStore, {
           LEFT JOIN wallet.accounts a ON a.kind = 'wallet' AND a.owner = ${owner} AND a.currency = ${currency}`
       })
 
+      const standingNow = SqlSchema.findOne({
+        Request: Schema.Struct({ owner: UserId, currency: Currency }),
+        Result: Schema.Struct({ ...Standing.fields, at: Schema.DateTimeUtcFromDate }),
+        execute: ({ currency, owner }) =>
+          sql`
+          SELECT coalesce(a.balance, 0) AS balance, coalesce(a.held, 0) AS held,
+                 date_trunc('milliseconds', clock_timestamp()) + interval '1 millisecond' AS at
+          FROM (SELECT 1) one
+          LEFT JOIN wallet.accounts a ON a.kind = 'wallet' AND a.owner = ${owner} AND a.currency = ${currency}`
+      })
+
       const actColumns = sql.literal(`t.id, t.seq, t.kind,
         (SELECT CASE t.kind WHEN 'reversal' THEN sum(e.amount) FILTER (WHERE e.amount > 0)
                             ELSE sum(e.amount) FILTER (WHERE a.kind = 'wallet') END
@@ -162,6 +181,9 @@ export class LedgerHistoryStore extends Context.Service<LedgerHistoryStore, {
           decoded(standing({ owner, currency, at: DateTime.formatIso(at) })).pipe(
             Effect.catchTag("NoSuchElementError", () => Effect.succeed({ balance: 0n, held: 0n }))
           ),
+        // It is one row whatever the wallet.
+        standingNow: (owner, currency) =>
+          decoded(standingNow({ owner, currency })).pipe(Effect.catchTag("NoSuchElementError", Effect.die)),
         acts: (before, limit) => decoded(acts({ before: Option.getOrNull(Option.map(before, String)), limit })),
         act: (id) => decoded(act(id))
       })

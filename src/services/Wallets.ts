@@ -108,9 +108,8 @@ export class Wallets extends Context.Service<Wallets, {
 
         const balance = Effect.fn("Wallets.balance")(
           function*(owner: UserId, currency: Currency, at: Option.Option<DateTime.Utc>) {
-            const now = yield* DateTime.now
-            const instant = Option.getOrElse(at, () => now)
-            return { ...(yield* withDatabase(history.standing(owner, currency, instant))), at: instant }
+            if (Option.isNone(at)) return yield* withDatabase(history.standingNow(owner, currency))
+            return { ...(yield* withDatabase(history.standing(owner, currency, at.value))), at: at.value }
           }
         )
 

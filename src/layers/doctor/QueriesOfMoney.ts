@@ -120,6 +120,7 @@ export const historyQueries = (store: History, real: Samples, now: DateTime.Utc)
       })
     ],
     standing: store.standing(real.walletOwner, currency, now),
+    standingNow: store.standingNow(real.walletOwner, currency),
     acts: [store.acts(Option.none(), 20), store.acts(Option.some(9n), 20)],
     act: store.act(real.transferId)
   }
