@@ -1,4 +1,4 @@
-import { Context, Effect, Layer, Option } from "effect"
+import { Context, DateTime, Effect, Layer, Option } from "effect"
 import { HoldId, TransferId } from "../domain/Ids.ts"
 import { ReversalExceeded } from "../domain/LedgerAdmin.ts"
 import type { Amount, Currency } from "../domain/Money.ts"
@@ -27,12 +27,16 @@ export type PostError = InsufficientFunds | PostingConflict | BalanceLimit | Una
 export class Ledger extends Context.Service<Ledger, {
   /** Posts once per key: a repetition with the same content answers the first posting, `replayed`. */
   post(posting: Posting): Effect.Effect<PostedTransfer, PostError>
-  /** Sets money aside: `available` falls, `balance` stays. */
+  /**
+   * Sets money aside: `available` falls, `balance` stays. From `expiresAt` on the hold cannot be captured, and it is released within
+   * some ten seconds of it; without one it stays until it is captured or voided. A repetition may say another end: the first stands.
+   */
   authorise(hold: {
     readonly key: string
     readonly account: Account
     readonly amount: Amount
     readonly currency: Currency
+    readonly expiresAt?: DateTime.Utc
   }): Effect.Effect<PostedHold, PostError>
   /** Moves part or all of a hold to another account, in the hold's currency. */
   capture(capture: {
@@ -105,14 +109,15 @@ export class Ledger extends Context.Service<Ledger, {
       }, spanWhenSampled("Ledger.post"))
 
       const authorise = Effect.fn("Ledger.authorise")(
-        function*(hold: { key: string; account: Account; amount: Amount; currency: Currency }) {
+        function*(hold: Parameters<Ledger["Service"]["authorise"]>[0]) {
           yield* Effect.annotateCurrentSpan({ "midnight.hold.key": hold.key })
           const outcome = yield* writer.submit({
             op: "authorise",
             key: hold.key,
             ...hold.account,
             currency: hold.currency,
-            amount: String(hold.amount)
+            amount: String(hold.amount),
+            ...(hold.expiresAt === undefined ? {} : { expiresAt: DateTime.formatIso(hold.expiresAt) })
           })
           return { ...(yield* accepted(outcome, hold.currency)), id: HoldId.make(idOf(outcome)) }
         }

@@ -24,6 +24,7 @@ export type LedgerCommand =
     readonly key: string
     readonly currency: Currency
     readonly amount: string
+    readonly expiresAt?: string
   })
   | {
     readonly op: "capture"
