@@ -119,6 +119,9 @@ const together = (source: string) => {
   return edited
 }
 
+/** The exact path as this migration left it. */
+export const exactInOneStatement = together(exactPath)
+
 // Each is asked by an index for every row of the statement: a join made PostgreSQL read all accounts for a batch of 128.
 const judges = [
   `CREATE OR REPLACE FUNCTION wallet.refuse_unbalanced() RETURNS trigger LANGUAGE plpgsql
@@ -183,7 +186,7 @@ const types = "text[], text[], text[], text[], text[], text[], integer[], text[]
  */
 export const ledgerBatches = statements([
   ...judges,
-  together(exactPath),
+  exactInOneStatement,
   post,
   `DROP FUNCTION wallet.post_all(jsonb, timestamptz)`,
   postTransfers,

@@ -164,6 +164,12 @@ export class BalanceLimit extends Problem<BalanceLimit>()("BalanceLimit", {
   title: "The balance would leave the range of 2^53 − 1 minor units"
 }, { code: Schema.tag("BalanceLimit") }) {}
 
+/** One of a set of postings was refused, so none of them was made. `key` names the one. */
+export class SetRefused extends Schema.TaggedError<SetRefused>()("SetRefused", {
+  key: Schema.String,
+  reason: Schema.Union([InsufficientFunds, PostingConflict, BalanceLimit])
+}) {}
+
 /** The hold was captured, voided or has expired, or never was. */
 export class HoldClosed extends Problem<HoldClosed>()("HoldClosed", {
   type: "/problems/hold-closed",

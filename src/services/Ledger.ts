@@ -5,19 +5,21 @@ import type { Amount, Currency } from "../domain/Money.ts"
 import { NotFound, type Unavailable } from "../domain/Problem.ts"
 import {
   type Account,
-  BalanceLimit,
-  HoldClosed,
+  type BalanceLimit,
+  type HoldClosed,
   HoldExceeded,
-  InsufficientFunds,
+  type InsufficientFunds,
   isBalanced,
   type PostedHold,
   type PostedTransfer,
   type Posting,
   PostingConflict,
+  SetRefused,
   type TransferKind
 } from "../domain/Wallet.ts"
 import { withDatabase } from "./Database.ts"
-import { LedgerStore, type Outcome } from "./LedgerStore.ts"
+import { accepted, holdIsOpen, idOf } from "./LedgerOutcome.ts"
+import { LedgerStore, type TransferCommand } from "./LedgerStore.ts"
 import { LedgerWriter } from "./LedgerWriter.ts"
 import { spanWhenSampled } from "./TraceContext.ts"
 
@@ -27,6 +29,13 @@ export type PostError = InsufficientFunds | PostingConflict | BalanceLimit | Una
 export class Ledger extends Context.Service<Ledger, {
   /** Posts once per key: a repetition with the same content answers the first posting, `replayed`. */
   post(posting: Posting): Effect.Effect<PostedTransfer, PostError>
+  /**
+   * Posts all of them or none, in one commit: 1 to 100, each under a key of its own. Answers in their order. SetRefused says which
+   * could not be posted, and why. A repetition of the set answers the first postings, each `replayed`.
+   */
+  postAll(
+    postings: ReadonlyArray<Posting>
+  ): Effect.Effect<ReadonlyArray<PostedTransfer>, SetRefused | Unavailable>
   /**
    * Sets money aside: `available` falls, `balance` stays. From `expiresAt` on the hold cannot be captured, and it is released within
    * some ten seconds of it; without one it stays until it is captured or voided. A repetition may say another end: the first stands.
@@ -96,17 +105,32 @@ export class Ledger extends Context.Service<Ledger, {
           "midnight.posting.key": posting.key,
           "midnight.posting.kind": posting.kind
         })
-        const outcome = yield* writer.submit({
-          op: "transfer",
-          key: posting.key,
-          ...(posting.digest === undefined ? {} : { digest: posting.digest }),
-          kind: posting.kind,
-          memo: Option.getOrNull(posting.memo),
-          reference: posting.reference,
-          legs: posting.legs.map((leg) => ({ ...leg.account, currency: leg.currency, amount: String(leg.amount) }))
-        })
+        const outcome = yield* writer.submit(commandOf(posting))
         return { ...(yield* accepted(outcome, currency)), id: TransferId.make(idOf(outcome)) }
       }, spanWhenSampled("Ledger.post"))
+
+      const postAll = Effect.fn("Ledger.postAll")(function*(postings: ReadonlyArray<Posting>) {
+        yield* Effect.annotateCurrentSpan({ "midnight.posting.set": postings.length })
+        const isSet = postings.length > 0 && postings.length <= mostInSet && postings.every(isBalanced) &&
+          new Set(postings.map(({ key }) => key)).size === postings.length
+        if (!isSet) {
+          return yield* Effect.die(new Error("a set of postings is empty, too long, unbalanced or repeats a key"))
+        }
+        const outcome = yield* writer.submit({ op: "set", commands: postings.map(commandOf) })
+        if (outcome.outcome === "set_posted") {
+          return outcome.members.map(({ at, id, outcome }) => ({
+            id: TransferId.make(id),
+            replayed: outcome === "replayed",
+            at
+          }))
+        }
+        const refused = outcome.outcome === "set_refused" ? postings[outcome.member] : undefined
+        const why = outcome.outcome === "set_refused" ? outcome.why : outcome
+        yield* accepted(why, refused?.legs[0]?.currency).pipe(
+          Effect.mapError((reason) => new SetRefused({ key: refused?.key ?? "", reason }))
+        )
+        return yield* Effect.die(new Error(`the ledger answered ${outcome.outcome} to a set`))
+      })
 
       const authorise = Effect.fn("Ledger.authorise")(
         function*(hold: Parameters<Ledger["Service"]["authorise"]>[0]) {
@@ -191,40 +215,22 @@ export class Ledger extends Context.Service<Ledger, {
         }
       )
 
-      return Ledger.of({ post, authorise, capture, reverse, void: voidHold, posted, balance, balances })
+      return Ledger.of({ post, postAll, authorise, capture, reverse, void: voidHold, posted, balance, balances })
     })
   )
 }
 
-const nothing = { balance: 0n, held: 0n, available: 0n }
+/** Each waits for the one before it while the ledger's lock is held. */
+const mostInSet = 100
 
-const idOf = (outcome: Outcome): string => "id" in outcome ? outcome.id : ""
-
-const holdIsOpen = (outcome: Outcome): Effect.Effect<void, HoldClosed> =>
-  outcome.outcome === "hold_closed"
-    ? Effect.fail(new HoldClosed({ hold_status: outcome.status }))
-    : outcome.outcome === "hold_unknown"
-    ? Effect.fail(new HoldClosed({ hold_status: "unknown" }))
-    : Effect.void
-
-/** The outcomes that every posting shares. What the caller's own code must have prevented is a defect. */
-const accepted = Effect.fnUntraced(function*(outcome: Outcome, currency?: Currency) {
-  switch (outcome.outcome) {
-    case "posted":
-      return { replayed: false, at: outcome.at }
-    case "replayed":
-      return { replayed: true, at: outcome.at }
-    case "insufficient_funds":
-      return yield* new InsufficientFunds({
-        detail: `Available: ${outcome.available} minor units.`,
-        available: BigInt(outcome.available),
-        ...(currency === undefined ? {} : { currency })
-      })
-    case "key_reused":
-      return yield* new PostingConflict({})
-    case "balance_limit":
-      return yield* new BalanceLimit({})
-    default:
-      return yield* Effect.die(new Error(`the ledger answered ${outcome.outcome}`))
-  }
+const commandOf = ({ digest, key, kind, legs, memo, reference }: Posting): TransferCommand => ({
+  op: "transfer",
+  key,
+  ...(digest === undefined ? {} : { digest }),
+  kind,
+  memo: Option.getOrNull(memo),
+  reference,
+  legs: legs.map((leg) => ({ ...leg.account, currency: leg.currency, amount: String(leg.amount) }))
 })
+
+const nothing = { balance: 0n, held: 0n, available: 0n }

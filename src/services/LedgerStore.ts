@@ -5,6 +5,7 @@ import { TransferId, UserId, WalletId } from "../domain/Ids.ts"
 import { Currency } from "../domain/Money.ts"
 import { type Account, TransferKind } from "../domain/Wallet.ts"
 import { decoded } from "./Database.ts"
+import { Outcome } from "./LedgerOutcome.ts"
 
 export interface TransferCommand {
   readonly op: "transfer"
@@ -16,7 +17,7 @@ export interface TransferCommand {
   readonly legs: ReadonlyArray<Account & { readonly currency: Currency; readonly amount: string }>
 }
 
-/** What `wallet.post` takes; see migrations/0002_ledger_exact.ts. Amounts travel as text, exact at any size. */
+/** What `wallet.post` takes; see migrations/0002_ledger_exact.ts and 0026_ledger_sets.ts. Amounts travel as text, exact at any size. */
 export type LedgerCommand =
   | TransferCommand
   | (Account & {
@@ -37,6 +38,7 @@ export type LedgerCommand =
     readonly to: Account
   }
   | { readonly op: "void"; readonly hold: string }
+  | { readonly op: "set"; readonly commands: ReadonlyArray<TransferCommand> }
   | {
     readonly op: "reverse"
     readonly key: string
@@ -46,20 +48,6 @@ export type LedgerCommand =
     readonly memo: string | null
     readonly reference: Readonly<Record<string, string>>
   }
-
-/** The ledger's answer to one command of a batch. */
-export const Outcome = Schema.Union([
-  Schema.Struct({ outcome: Schema.Literals(["posted", "replayed"]), id: Schema.String, at: Schema.String }),
-  Schema.Struct({
-    outcome: Schema.Literals(["insufficient_funds", "hold_exceeded", "reversal_exceeded"]),
-    available: Schema.Int
-  }),
-  Schema.Struct({ outcome: Schema.Literal("hold_closed"), status: Schema.String }),
-  Schema.Struct({
-    outcome: Schema.Literals(["key_reused", "hold_unknown", "transfer_unknown", "unbalanced", "balance_limit"])
-  })
-])
-export type Outcome = typeof Outcome.Type
 
 const WalletRow = Schema.Struct({
   id: WalletId,

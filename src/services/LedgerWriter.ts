@@ -2,7 +2,8 @@ import { Clock, Context, Deferred, Effect, Exit, Layer, Queue } from "effect"
 import type { AnySpan } from "effect/Tracer"
 import { Unavailable } from "../domain/Problem.ts"
 import { withDatabase } from "./Database.ts"
-import { type LedgerCommand, LedgerStore, type Outcome } from "./LedgerStore.ts"
+import type { Outcome } from "./LedgerOutcome.ts"
+import { type LedgerCommand, LedgerStore } from "./LedgerStore.ts"
 
 interface Job {
   readonly command: LedgerCommand

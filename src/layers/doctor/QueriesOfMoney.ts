@@ -8,7 +8,8 @@ import { defaultRules } from "../../domain/Verification.ts"
 import { VerifiedEvent } from "../../services/Gateway.ts"
 import type { IdempotencyKeys } from "../../services/IdempotencyStore.ts"
 import type { LedgerHistoryStore } from "../../services/LedgerHistoryStore.ts"
-import type { LedgerCommand, LedgerStore, Outcome } from "../../services/LedgerStore.ts"
+import type { Outcome } from "../../services/LedgerOutcome.ts"
+import type { LedgerCommand, LedgerStore, TransferCommand } from "../../services/LedgerStore.ts"
 import type { PaymentStore } from "../../services/PaymentStore.ts"
 import type { RewardStore } from "../../services/RewardStore.ts"
 import { after, named, type Uses } from "./NamedQuery.ts"
@@ -18,12 +19,12 @@ const currency = "USD"
 const amount = Amount.make(1n)
 const fresh = <A>(schema: { readonly make: (value: string) => A }) => schema.make(SecureRandom.uuidV7Unsafe())
 
-/** Credits a made-up wallet, and holds, captures and voids in it: each path of `wallet.post`. */
+/** Credits a made-up wallet, alone and in a set, and holds, captures and voids in it: each path of `wallet.post`. */
 const commands = (): Record<"optimistic" | "exact", ReadonlyArray<LedgerCommand>> => {
   const member = fresh(UserId)
   const hold = `doctor:${member}`
   const of = { reference: {}, memo: null, currency } as const
-  const credit: LedgerCommand = {
+  const credit: TransferCommand = {
     ...of,
     op: "transfer",
     key: `doctor:credit:${member}`,
@@ -56,7 +57,8 @@ const commands = (): Record<"optimistic" | "exact", ReadonlyArray<LedgerCommand>
         to: { kind: "fees", owner: "fees" }
       },
       authorise(`${hold}:2`),
-      { op: "void", hold: `${hold}:2` }
+      { op: "void", hold: `${hold}:2` },
+      { op: "set", commands: [{ ...credit, key: `doctor:set:${member}` }] }
     ]
   }
 }
