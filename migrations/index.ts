@@ -22,6 +22,7 @@ import { reconciliation } from "./0021_reconciliation.ts"
 import { campaignSubmissions } from "./0023_campaign_submissions.ts"
 import { webhooksOut } from "./0024_webhooks_out.ts"
 import { chainCoversAll } from "./0025_chain_covers_all.ts"
+import { slotsGivenBack } from "./0027_slots_given_back.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
 export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>> = {
@@ -46,5 +47,6 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0021_reconciliation": reconciliation,
   "0023_campaign_submissions": campaignSubmissions,
   "0024_webhooks_out": webhooksOut,
-  "0025_chain_covers_all": chainCoversAll
+  "0025_chain_covers_all": chainCoversAll,
+  "0027_slots_given_back": slotsGivenBack
 }

@@ -42,7 +42,7 @@ export class Rewards extends Context.Service<Rewards, {
   isInvolved(userId: UserId): Effect.Effect<boolean, Unavailable>
   /** Whether the campaign is this sponsor's. */
   sponsors(userId: UserId, campaignId: CampaignId): Effect.Effect<boolean, Unavailable>
-  /** Gives back the slots whose taking was begun and never ended. One round of the sweeper. */
+  /** Gives back the slots whose taking or giving back was begun and never ended. One round of the sweeper. */
   readonly sweep: Effect.Effect<void, Unavailable>
 }>()("midnight/services/rewards/Rewards") {
   static readonly layer = Layer.effect(
@@ -57,7 +57,10 @@ export class Rewards extends Context.Service<Rewards, {
           const found = yield* withDatabase(store.find(request.campaignId))
           if (Option.isNone(found) || found.value.status === "draft") return yield* new NotFound({})
           const campaign = found.value
-          yield* takesSubmissions(campaign, yield* DateTime.now)
+          // A slot that was begun is only finished here, also when the campaign has paused meanwhile: money decides.
+          if (Option.isNone(yield* withDatabase(store.slot(request.submissionId)))) {
+            yield* takesSubmissions(campaign, yield* DateTime.now)
+          }
           const { reward, rules } = campaign
           const slot = {
             ...request,
@@ -71,7 +74,7 @@ export class Rewards extends Context.Service<Rewards, {
             case "capped":
               return yield* new MemberCapReached({ per_member: campaign.perMember })
             case "released":
-              return yield* new CampaignFull({ detail: "The slot was given back. Submit again with a new key." })
+              return yield* Effect.andThen(release(request.submissionId), givenBack)
           }
           yield* ledger.authorise({ key: holdOf(request.submissionId), account: escrowOf(campaign.id), ...reward })
             .pipe(
@@ -82,7 +85,9 @@ export class Rewards extends Context.Service<Rewards, {
                 BalanceLimit: Effect.die
               })
             )
-          yield* withDatabase(store.setSlot(request.submissionId, "reserved", Option.none()))
+          // Whoever gave the slot back meanwhile may have looked before this hold was there.
+          const kept = yield* withDatabase(store.keep(request.submissionId))
+          if (!kept) return yield* Effect.andThen(release(request.submissionId), givenBack)
           return { reward, rules }
         }
       )
@@ -93,11 +98,16 @@ export class Rewards extends Context.Service<Rewards, {
           Effect.catchTag("HoldClosed", () => Effect.void)
         )
 
-      const release = Effect.fn("Rewards.release")(function*(submissionId: SubmissionId) {
-        const slot = yield* withDatabase(store.slot(submissionId))
-        if (Option.isNone(slot) || slot.value.status === "paid") return
+      /** Ends the giving back of a claimed slot. Every step may have been done before. */
+      const finishRelease = Effect.fnUntraced(function*({ submissionId }: SlotRow) {
         yield* voidHold(submissionId)
-        yield* withDatabase(store.setSlot(submissionId, "released", Option.none()))
+        yield* withDatabase(store.released(submissionId))
+      })
+
+      // Claimed first: a reservation that runs at the same moment finds the claim, or its hold is found here.
+      const release = Effect.fn("Rewards.release")(function*(submissionId: SubmissionId) {
+        const claimed = yield* withDatabase(store.claim(submissionId))
+        if (Option.isSome(claimed)) yield* finishRelease(claimed.value)
       })
 
       const pay = Effect.fnUntraced(function*(slot: SlotRow, reference: Readonly<Record<string, string>>) {
@@ -112,7 +122,7 @@ export class Rewards extends Context.Service<Rewards, {
           reference: { ...reference, campaignId: slot.campaignId, submissionId: slot.submissionId }
         }).pipe(Effect.catchTags({ HoldClosed: Effect.die, HoldExceeded: Effect.die }))
         yield* withDatabase(
-          store.setSlot(slot.submissionId, "paid", Option.some({ transferId: posted.id, reference }))
+          store.paid(slot.submissionId, { transferId: posted.id, reference })
         )
       })
 
@@ -153,7 +163,7 @@ export class Rewards extends Context.Service<Rewards, {
       })
 
       const sweep = Effect.fn("Rewards.sweep")(function*() {
-        yield* Effect.forEach(yield* withDatabase(store.unfinished), release, { discard: true })
+        yield* Effect.forEach(yield* withDatabase(store.claimUnfinished), finishRelease, { discard: true })
       })()
 
       const isInvolved = Effect.fn("Rewards.isInvolved")((userId: UserId) => withDatabase(store.isInvolved(userId)))
@@ -168,5 +178,7 @@ export class Rewards extends Context.Service<Rewards, {
 }
 
 const holdOf = (submissionId: SubmissionId): string => `slot:${submissionId}`
+
+const givenBack = Effect.fail(new CampaignFull({ detail: "The slot was given back. Submit again with a new key." }))
 
 const noMoneyLeft = Effect.fail(new CampaignFull({ detail: "The escrow does not cover another reward." }))

@@ -96,7 +96,7 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     campaigns_open: serves("btree (sponsor_id) WHERE (status <> 'closed'::text)", "RewardStore.isInvolved"),
     campaigns_pkey: serves(
       "unique btree (id)",
-      "RewardStore.find RewardStore.setStatus RewardStore.edit RewardStore.intend RewardStore.setSlot"
+      "RewardStore.find RewardStore.setStatus RewardStore.edit RewardStore.intend"
     ),
     campaigns_search: serves("gin (search)", "RewardStore.list")
   },
@@ -106,8 +106,14 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
       "btree (user_id) WHERE (status = ANY (ARRAY['reserving'::text, 'reserved'::text]))",
       "RewardStore.isInvolved"
     ),
-    slots_pkey: serves("unique btree (submission_id)", "RewardStore.intend RewardStore.slot RewardStore.setSlot"),
-    slots_unfinished: serves("btree (updated_at) WHERE (status = 'reserving'::text)", "RewardStore.unfinished")
+    slots_pkey: serves(
+      "unique btree (submission_id)",
+      "RewardStore.intend RewardStore.slot RewardStore.keep RewardStore.claim RewardStore.released RewardStore.paid"
+    ),
+    slots_unfinished: serves(
+      "btree (updated_at) WHERE (status = ANY (ARRAY['reserving'::text, 'releasing'::text]))",
+      "RewardStore.claimUnfinished"
+    )
   },
   "video.heartbeats": {
     heartbeats_pkey: serves("unique btree (process_id)", "VerificationStore.takeOver VerificationStore.beat")

@@ -209,6 +209,7 @@ export const rewardQueries = (store: Rewards, real: Samples, now: DateTime.Utc) 
   } as const
   const insert = store.insert(campaign)
   const intend = store.intend(slot, campaign)
+  const taken = Effect.andThen(insert, intend)
   const page = { viewer: real.userId, q: Option.none(), before: Option.none(), limit: 20 }
   const before = Option.some({ at: DateTime.formatIso(now), id: campaign.id })
   const uses: Uses<Rewards> = {
@@ -219,9 +220,12 @@ export const rewardQueries = (store: Rewards, real: Samples, now: DateTime.Utc) 
     edit: after(insert, store.edit(campaign.id, { title: "doctor", brief: "doctor", closesAt: Option.none() })),
     intend: after(insert, intend),
     slot: store.slot(real.slotId),
-    setSlot: after(Effect.andThen(insert, intend), store.setSlot(slot.submissionId, "reserved", Option.none())),
-    isInvolved: store.isInvolved(real.userId),
-    unfinished: store.unfinished
+    keep: after(taken, store.keep(slot.submissionId)),
+    claim: after(taken, store.claim(slot.submissionId)),
+    claimUnfinished: store.claimUnfinished,
+    released: after(taken, store.released(slot.submissionId)),
+    paid: after(taken, store.paid(slot.submissionId, { transferId: fresh(TransferId), reference: {} })),
+    isInvolved: store.isInvolved(real.userId)
   }
   return named("RewardStore", uses)
 }

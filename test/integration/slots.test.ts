@@ -1,0 +1,126 @@
+import { assert, layer } from "@effect/vitest"
+import { Effect, Exit, Option } from "effect"
+import { SubmissionId } from "../../src/domain/Ids.ts"
+import { Campaigns } from "../../src/services/Campaigns.ts"
+import { away } from "../../src/services/Database.ts"
+import { newId } from "../../src/services/NewId.ts"
+import { Rewards } from "../../src/services/Rewards.ts"
+import { openCampaign, person, reward } from "../layers/RewardsBench.ts"
+import { age, SlotsBench, standing, Steps } from "../layers/SlotsBench.ts"
+
+/** A campaign with one slot, and a member who asks for it. */
+const asking = Effect.gen(function*() {
+  const rewards = yield* Rewards
+  const { id: campaignId, sponsor } = yield* openCampaign(1)
+  const { userId } = yield* person()
+  const submissionId = yield* newId(SubmissionId)
+  return {
+    campaignId,
+    sponsor,
+    submissionId,
+    reserve: rewards.reserve({ campaignId, submissionId, userId }),
+    settle: rewards.settle({ submissionId, requestId: "test", traceparent: Option.none() }),
+    now: standing(submissionId, userId)
+  }
+})
+type Asking = Effect.Success<typeof asking>
+
+/** The slot is intended and its process died: after the hold was made, or before. */
+const diesIn = Effect.fnUntraced(function*({ reserve, submissionId }: Asking, moment: "after" | "before") {
+  const steps = yield* Steps
+  yield* steps.at(`${moment} authorise`, Effect.fail(away))
+  assert.strictEqual((yield* Effect.flip(reserve))._tag, "Unavailable")
+  yield* age(submissionId)
+})
+
+/** Whoever got a slot is paid for it; whoever did not leaves nothing held. */
+const judge = Effect.fnUntraced(function*({ now, settle }: Asking, granted: boolean) {
+  const { held, hold, slot } = yield* now
+  if (!granted) {
+    assert.deepStrictEqual([slot, held], ["released", 0])
+    return assert.notStrictEqual(hold, "open")
+  }
+  assert.deepStrictEqual([slot, hold, held], ["reserved", "open", reward])
+  yield* settle
+  const { held: after, slot: paid, wallet } = yield* now
+  assert.deepStrictEqual([paid, after, wallet], ["paid", 0, reward])
+})
+
+layer(SlotsBench, { timeout: "60 seconds", excludeTestServices: true })("a slot that is taken and given back", (it) => {
+  it.effect("is given back by the sweep when its process died, and can be taken by another", () =>
+    Effect.gen(function*() {
+      const rewards = yield* Rewards
+      for (const moment of ["before", "after"] as const) {
+        const one = yield* asking
+        yield* diesIn(one, moment)
+        yield* rewards.sweep
+        yield* judge(one, false)
+        const { userId } = yield* person()
+        const other = yield* newId(SubmissionId)
+        yield* rewards.reserve({ campaignId: one.campaignId, submissionId: other, userId })
+        assert.strictEqual((yield* standing(other, userId)).hold, "open")
+      }
+    }))
+
+  it.effect("is left to whoever takes it at this moment while it is young", () =>
+    Effect.gen(function*() {
+      const rewards = yield* Rewards
+      const steps = yield* Steps
+      const one = yield* asking
+      yield* steps.at("after authorise", rewards.sweep)
+      yield* one.reserve
+      yield* judge(one, true)
+    }))
+
+  for (const died of ["before", "after"] as const) {
+    for (const moment of ["before authorise", "after authorise"] as const) {
+      it.effect(`is paid or free, when the sweep comes ${moment} of a second try after a death ${died} the hold`, () =>
+        Effect.gen(function*() {
+          const rewards = yield* Rewards
+          const steps = yield* Steps
+          const one = yield* asking
+          yield* diesIn(one, died)
+          yield* steps.at(moment, rewards.sweep)
+          yield* judge(one, Exit.isSuccess(yield* Effect.exit(one.reserve)))
+        }))
+    }
+    for (const moment of ["before void", "after void"] as const) {
+      it.effect(`is paid or free, when a second try after a death ${died} the hold comes ${moment} of the sweep`, () =>
+        Effect.gen(function*() {
+          const rewards = yield* Rewards
+          const steps = yield* Steps
+          const one = yield* asking
+          yield* diesIn(one, died)
+          let granted = false
+          const secondTry = Effect.map(Effect.exit(one.reserve), (exit) => granted = Exit.isSuccess(exit))
+          yield* steps.at(moment, secondTry)
+          yield* rewards.sweep
+          yield* judge(one, granted)
+        }))
+    }
+  }
+
+  it.effect("is given back to the end when the sweep died over it", () =>
+    Effect.gen(function*() {
+      const rewards = yield* Rewards
+      const steps = yield* Steps
+      const one = yield* asking
+      yield* diesIn(one, "after")
+      yield* steps.at("before void", Effect.fail(away))
+      yield* Effect.flip(rewards.sweep)
+      assert.strictEqual((yield* one.now).hold, "open")
+      yield* age(one.submissionId)
+      yield* rewards.sweep
+      yield* judge(one, false)
+    }))
+
+  it.effect("stays granted when its campaign has paused before a request is repeated", () =>
+    Effect.gen(function*() {
+      const campaigns = yield* Campaigns
+      const one = yield* asking
+      yield* one.reserve
+      yield* campaigns.pause(one.campaignId, one.sponsor)
+      yield* one.reserve
+      yield* judge(one, true)
+    }))
+})
