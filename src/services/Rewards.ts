@@ -139,7 +139,10 @@ export class Rewards extends Context.Service<Rewards, {
           amount: slot.rewardAmount,
           currency: slot.currency,
           reference: { campaignId: slot.campaignId, submissionId: slot.submissionId }
-        }))
+        })).pipe(
+          // Whoever closed the campaign after the hold was voided, or a delivery before this one, took it home.
+          Effect.catchTag("InsufficientFunds", () => Effect.void)
+        )
       })
 
       const settle = Effect.fn("Rewards.settle")(function*(command: typeof SettleCommand.Type) {

@@ -5,12 +5,13 @@ import { Campaigns } from "../../src/services/Campaigns.ts"
 import { away } from "../../src/services/Database.ts"
 import { newId } from "../../src/services/NewId.ts"
 import { Rewards } from "../../src/services/Rewards.ts"
-import { openCampaign, person, reward } from "../layers/RewardsBench.ts"
-import { age, SlotsBench, standing, Steps } from "../layers/SlotsBench.ts"
+import { asked, balanceOf, openCampaign, person, reward } from "../layers/RewardsBench.ts"
+import { age, reject, SlotsBench, standing, Steps } from "../layers/SlotsBench.ts"
 
 /** A campaign with one slot, and a member who asks for it. */
 const asking = Effect.gen(function*() {
   const rewards = yield* Rewards
+  const campaigns = yield* Campaigns
   const { id: campaignId, sponsor } = yield* openCampaign(1)
   const { userId } = yield* person()
   const submissionId = yield* newId(SubmissionId)
@@ -20,6 +21,7 @@ const asking = Effect.gen(function*() {
     submissionId,
     reserve: rewards.reserve({ campaignId, submissionId, userId }),
     settle: rewards.settle({ submissionId, requestId: "test", traceparent: Option.none() }),
+    close: campaigns.close(campaignId, sponsor).pipe(asked(sponsor.userId)),
     now: standing(submissionId, userId)
   }
 })
@@ -122,5 +124,31 @@ layer(SlotsBench, { timeout: "60 seconds", excludeTestServices: true })("a slot 
       yield* campaigns.pause(one.campaignId, one.sponsor)
       yield* one.reserve
       yield* judge(one, true)
+    }))
+})
+
+layer(SlotsBench, { timeout: "60 seconds", excludeTestServices: true })("the reward of a refused submission", (it) => {
+  it.effect("goes home once, when its campaign is closed between the voiding of its hold and its return", () =>
+    Effect.gen(function*() {
+      const steps = yield* Steps
+      const one = yield* asking
+      yield* one.reserve
+      yield* reject(one.submissionId)
+      yield* steps.at("after void", Effect.orDie(one.close))
+      yield* one.settle
+      yield* judge(one, false)
+      assert.strictEqual(yield* balanceOf(one.sponsor.userId), reward)
+    }))
+
+  it.effect("goes home once, when its settlement is delivered again after its campaign was closed", () =>
+    Effect.gen(function*() {
+      const one = yield* asking
+      yield* one.reserve
+      yield* reject(one.submissionId)
+      yield* one.settle
+      yield* one.close
+      yield* one.settle
+      yield* judge(one, false)
+      assert.strictEqual(yield* balanceOf(one.sponsor.userId), reward)
     }))
 })

@@ -51,7 +51,8 @@ export const person = (...roles: ReadonlyArray<Role>) =>
     return principal
   })
 
-const asked = (user: UserId, operation?: OperationId) =>
+/** As the route does for somebody with an Idempotency-Key. */
+export const asked = (user: UserId, operation?: OperationId) =>
   Effect.provideServiceEffect(
     MoneyRequest,
     Effect.map(newId(OperationId), (fresh) => moneyRequest(user, operation ?? fresh))
