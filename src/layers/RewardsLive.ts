@@ -1,4 +1,5 @@
 import { Effect, Layer } from "effect"
+import { CampaignEscrowStore } from "../services/CampaignEscrowStore.ts"
 import { Campaigns } from "../services/Campaigns.ts"
 import { SettlementCommands, settlementCommands } from "../services/Commands.ts"
 import { SettlementQueue, settlementQueue } from "../services/CommandStore.ts"
@@ -25,7 +26,13 @@ const sweep = Effect.flatMap(Rewards, (rewards) => every("30 seconds", rewards.s
 export const RewardsLive = Layer.unwrap(
   Effect.gen(function*() {
     const currencies = yield* Settings.currencies
-    const own = Layer.mergeAll(RewardStore.layer, settlementCommands("consumer"), settlementQueue(), rewardsKeys())
+    const own = Layer.mergeAll(
+      RewardStore.layer,
+      CampaignEscrowStore.layer,
+      settlementCommands("consumer"),
+      settlementQueue(),
+      rewardsKeys()
+    )
       .pipe(
         Layer.provide(pool("rewards"))
       )

@@ -129,7 +129,9 @@ export class RewardStore extends Context.Service<RewardStore, {
 
       const setStatus = (id: CampaignId, from: CampaignStatus, to: CampaignStatus) =>
         Effect.map(
-          sql`UPDATE rewards.campaigns SET status = ${to} WHERE id = ${id} AND status = ${from} RETURNING id`,
+          sql`UPDATE rewards.campaigns
+              SET status = ${to}, closed_at = CASE ${to}::text WHEN 'closed' THEN now() END
+              WHERE id = ${id} AND status = ${from} RETURNING id`,
           (rows) => rows.length === 1
         )
 

@@ -1,12 +1,13 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Exit, Option } from "effect"
 import { SubmissionId } from "../../src/domain/Ids.ts"
+import { Amount } from "../../src/domain/Money.ts"
 import { Campaigns } from "../../src/services/Campaigns.ts"
 import { away } from "../../src/services/Database.ts"
 import { newId } from "../../src/services/NewId.ts"
 import { Rewards } from "../../src/services/Rewards.ts"
-import { asked, balanceOf, openCampaign, person, reward } from "../layers/RewardsBench.ts"
-import { age, reject, SlotsBench, standing, Steps } from "../layers/SlotsBench.ts"
+import { asked, balanceOf, give, openCampaign, person, reward } from "../layers/RewardsBench.ts"
+import { age, owner, reject, SlotsBench, standing, Steps } from "../layers/SlotsBench.ts"
 
 /** A campaign with one slot, and a member who asks for it. */
 const asking = Effect.gen(function*() {
@@ -152,3 +153,91 @@ layer(SlotsBench, { timeout: "60 seconds", excludeTestServices: true })("the rew
       assert.strictEqual(yield* balanceOf(one.sponsor.userId), reward)
     }))
 })
+
+layer(SlotsBench, { timeout: "60 seconds", excludeTestServices: true })(
+  "what is left in a closed campaign's escrow",
+  (it) => {
+    const escrowOf = (one: Asking) => Effect.map(one.now, ({ escrow }) => escrow)
+
+    it.effect("goes home when a slot that no verdict will come for is given back, by request or by the sweep", () =>
+      Effect.gen(function*() {
+        const rewards = yield* Rewards
+        for (const giveBack of ["request", "sweep"] as const) {
+          const one = yield* asking
+          yield* diesIn(one, "after")
+          yield* one.close
+          assert.strictEqual(yield* escrowOf(one), reward)
+          yield* giveBack === "sweep" ? rewards.sweep : rewards.release(one.submissionId)
+          yield* judge(one, false)
+          assert.deepStrictEqual([yield* escrowOf(one), yield* balanceOf(one.sponsor.userId)], [0, reward])
+        }
+      }))
+
+    it.effect("goes home when the process died between the voiding of the hold and the return", () =>
+      Effect.gen(function*() {
+        const rewards = yield* Rewards
+        const steps = yield* Steps
+        const one = yield* asking
+        yield* diesIn(one, "after")
+        yield* one.close
+        yield* steps.at("after void", Effect.fail(away))
+        yield* Effect.flip(rewards.release(one.submissionId))
+        yield* age(one.submissionId)
+        yield* rewards.sweep
+        yield* judge(one, false)
+        assert.deepStrictEqual([yield* escrowOf(one), yield* balanceOf(one.sponsor.userId)], [0, reward])
+      }))
+
+    it.effect("goes home by the sweep when a funding died after the campaign was closed beside it", () =>
+      Effect.gen(function*() {
+        const rewards = yield* Rewards
+        const campaigns = yield* Campaigns
+        const steps = yield* Steps
+        const { sponsor } = yield* openCampaign(1)
+        yield* give(sponsor.userId, reward)
+        const open = yield* campaigns.create(sponsor, {
+          title: "Late money",
+          brief: "Funded while it closes.",
+          reward: { amount: Amount.make(BigInt(reward)), currency: "NGN" },
+          slots: 1
+        })
+        yield* steps.at("before post", Effect.orDie(campaigns.close(open.id, sponsor).pipe(asked(sponsor.userId))))
+        yield* steps.at("after post", Effect.fail(away))
+        const died = yield* campaigns.fund(open.id, sponsor, { amount: Amount.make(BigInt(reward)), currency: "NGN" })
+          .pipe(
+            asked(sponsor.userId),
+            Effect.flip
+          )
+        assert.strictEqual(died._tag, "Unavailable")
+        assert.strictEqual(yield* balanceOf(sponsor.userId), 0)
+        yield* rewards.sweep
+        assert.strictEqual(yield* balanceOf(sponsor.userId), reward)
+      }))
+
+    it.effect("is looked for until it is empty and the campaign was closed an hour ago, and then no more", () =>
+      Effect.gen(function*() {
+        const rewards = yield* Rewards
+        const one = yield* asking
+        const emptied = Effect.map(
+          owner(`SELECT escrow_emptied FROM rewards.campaigns WHERE id = '${one.campaignId}'`),
+          ([row]) => row?.[0]
+        )
+        const longAgo = owner(
+          `UPDATE rewards.campaigns SET closed_at = now() - interval '61 minutes' WHERE id = '${one.campaignId}'`
+        )
+        yield* one.reserve
+        yield* one.close
+        yield* longAgo
+        yield* rewards.sweep
+        assert.isFalse(yield* emptied)
+        yield* owner(`UPDATE rewards.campaigns SET closed_at = now() WHERE id = '${one.campaignId}'`)
+        yield* reject(one.submissionId)
+        yield* one.settle
+        yield* rewards.sweep
+        assert.isFalse(yield* emptied)
+        yield* longAgo
+        yield* rewards.sweep
+        assert.isTrue(yield* emptied)
+      }))
+  }
+)

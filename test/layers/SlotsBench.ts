@@ -5,6 +5,7 @@ import type { Unavailable } from "../../src/domain/Problem.ts"
 import { IdentityLive } from "../../src/layers/IdentityLive.ts"
 import { pool } from "../../src/layers/Pools.ts"
 import { WalletLive } from "../../src/layers/WalletLive.ts"
+import { CampaignEscrowStore } from "../../src/services/CampaignEscrowStore.ts"
 import { Campaigns } from "../../src/services/Campaigns.ts"
 import { Health } from "../../src/services/Health.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
@@ -80,7 +81,7 @@ export const reject = (id: SubmissionId) => Effect.sync(() => rejected.add(id))
 /** Rewards on the real wallet and database, with no task of its own in the background. */
 export const SlotsBench = Layer.mergeAll(Rewards.layer, Campaigns.layer(["NGN"])).pipe(
   Layer.provideMerge(verdicts),
-  Layer.provideMerge(RewardStore.layer.pipe(Layer.provide(pool("rewards")))),
+  Layer.provideMerge(Layer.merge(RewardStore.layer, CampaignEscrowStore.layer).pipe(Layer.provide(pool("rewards")))),
   Layer.provideMerge(Layer.fresh(steered)),
   Layer.provideMerge(Steps.layer),
   Layer.provide(WalletLive),

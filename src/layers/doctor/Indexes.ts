@@ -92,11 +92,15 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     verification_commands_pkey: keeps("unique btree (sequence)", "the queue's order; its library made it")
   },
   "rewards.campaigns": {
+    campaigns_escrow: serves(
+      "btree (escrow_seen_at) WHERE ((status = 'closed'::text) AND (NOT escrow_emptied))",
+      "CampaignEscrowStore.closed"
+    ),
     campaigns_listed: serves("btree (created_at DESC, id DESC)", "RewardStore.list"),
     campaigns_open: serves("btree (sponsor_id) WHERE (status <> 'closed'::text)", "RewardStore.isInvolved"),
     campaigns_pkey: serves(
       "unique btree (id)",
-      "RewardStore.find RewardStore.setStatus RewardStore.edit RewardStore.intend"
+      "RewardStore.find RewardStore.setStatus RewardStore.edit RewardStore.intend CampaignEscrowStore.closed CampaignEscrowStore.emptied"
     ),
     campaigns_search: serves("gin (search)", "RewardStore.list")
   },

@@ -5,6 +5,7 @@ import { CampaignId, OperationId, PaymentId, SubmissionId, TransferId, UserId } 
 import { Amount } from "../../domain/Money.ts"
 import type { StoredCampaign } from "../../domain/Rewards.ts"
 import { defaultRules } from "../../domain/Verification.ts"
+import type { CampaignEscrowStore } from "../../services/CampaignEscrowStore.ts"
 import { VerifiedEvent } from "../../services/Gateway.ts"
 import type { IdempotencyKeys } from "../../services/IdempotencyStore.ts"
 import type { LedgerHistoryStore } from "../../services/LedgerHistoryStore.ts"
@@ -184,7 +185,12 @@ export const paymentQueries = Effect.fnUntraced(function*(store: Payments, real:
 
 type Rewards = RewardStore["Service"]
 
-export const rewardQueries = (store: Rewards, real: Samples, now: DateTime.Utc) => {
+export const rewardQueries = (
+  store: Rewards,
+  escrows: CampaignEscrowStore["Service"],
+  real: Samples,
+  now: DateTime.Utc
+) => {
   const campaign: StoredCampaign = {
     id: fresh(CampaignId),
     sponsorId: real.userId,
@@ -227,7 +233,11 @@ export const rewardQueries = (store: Rewards, real: Samples, now: DateTime.Utc) 
     paid: after(taken, store.paid(slot.submissionId, { transferId: fresh(TransferId), reference: {} })),
     isInvolved: store.isInvolved(real.userId)
   }
-  return named("RewardStore", uses)
+  const ofEscrows: Uses<CampaignEscrowStore["Service"]> = {
+    closed: after(Effect.andThen(insert, store.setStatus(campaign.id, "draft", "closed")), escrows.closed),
+    emptied: after(insert, escrows.emptied(campaign.id))
+  }
+  return [...named("RewardStore", uses), ...named("CampaignEscrowStore", ofEscrows)]
 }
 
 export const keyQueries = (name: string, store: IdempotencyKeys) => {
