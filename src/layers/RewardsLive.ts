@@ -20,7 +20,14 @@ const settle = Effect.gen(function*() {
   return yield* consume("settlement_commands", yield* SettlementCommands, consumers, rewards.settle)
 })
 
-const sweep = Effect.flatMap(Rewards, (rewards) => every("30 seconds", rewards.sweep))
+// Without the database there is nothing to sweep, and it is not this task that is broken.
+const sweep = Effect.flatMap(
+  Rewards,
+  (rewards) =>
+    every("30 seconds", Effect.catchTag(rewards.sweep, "Unavailable", (error) => Effect.logWarning(error.message)))
+)
+
+export const sweeper = supervised("rewards", "sweeper", sweep)
 
 /** The rewards bulkhead: campaigns, slots, settlement. Needs the ledger's public face and Health from outside. */
 export const RewardsLive = Layer.unwrap(
@@ -38,7 +45,7 @@ export const RewardsLive = Layer.unwrap(
       )
     const background = Layer.mergeAll(
       supervised("rewards", "settlement", settle),
-      supervised("rewards", "sweeper", sweep),
+      sweeper,
       queueMetrics("settlement_commands", SettlementQueue)
     )
     return background.pipe(
