@@ -109,10 +109,10 @@ export class VideoStore extends Context.Service<VideoStore, {
         Result: Unfinished,
         execute: (userId) =>
           sql`
-          SELECT count(*)::int AS n, min(expires_at) AS until,
+          SELECT count(*)::int AS n, min(coalesce(resumable_until, expires_at)) AS until,
             (SELECT coalesce(sum(bytes), 0)::float8 FROM video.uploads
-             WHERE user_id = ${userId} AND removed_at IS NULL) AS stored
-          FROM video.uploads WHERE user_id = ${userId} AND status = 'pending' AND expires_at > now()`
+             WHERE user_id = ${userId} AND removed_at IS NULL) AS stored FROM video.uploads
+          WHERE user_id = ${userId} AND status = 'pending' AND coalesce(resumable_until, expires_at) > now()`
       })
       const insertUpload = SqlSchema.void({
         Request: NewUpload,

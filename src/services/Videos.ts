@@ -80,7 +80,7 @@ export class Videos extends Context.Service<Videos, {
         if (added._tag === "TooMany") {
           const seconds = (DateTime.toEpochMillis(added.until) - DateTime.toEpochMillis(now)) / 1_000
           return yield* new TooManyRequests({
-            detail: `${mostUnfinished} uploads are unfinished. Finish one, or wait until its URL expires.`,
+            detail: `${mostUnfinished} uploads are unfinished. Finish one or take it back, or wait until it ends.`,
             retry_after: Math.max(1, Math.ceil(seconds))
           })
         }

@@ -165,10 +165,13 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     ),
     uploads_pkey: serves(
       "unique btree (id)",
-      "VideoStore.uploadStatus VideoStore.addSubmission VideoStore.enqueue UploadStore.find UploadStore.among UploadStore.complete UploadStore.cancel UploadStore.forget UploadStore.retire VerificationStore.begin VerificationStore.decide VerificationStore.fail"
+      "VideoStore.uploadStatus VideoStore.addSubmission VideoStore.enqueue UploadStore.find UploadStore.among UploadStore.begin UploadStore.complete UploadStore.cancel UploadStore.forget UploadStore.retire VerificationStore.begin VerificationStore.decide VerificationStore.fail"
     ),
     uploads_stored: serves("btree (user_id) INCLUDE (bytes) WHERE (removed_at IS NULL)", "VideoStore.addUpload"),
-    uploads_unfinished: serves("btree (user_id, expires_at) WHERE (status = 'pending'::text)", "VideoStore.addUpload")
+    uploads_unfinished: serves(
+      "btree (user_id, COALESCE(resumable_until, expires_at)) WHERE (status = 'pending'::text)",
+      "VideoStore.addUpload"
+    )
   },
   "wallet.accounts": {
     accounts_kind_owner_currency_key: serves(
