@@ -1,4 +1,5 @@
 import { Effect, Layer } from "effect"
+import { CampaignEscrowStore } from "../services/CampaignEscrowStore.ts"
 import { Campaigns } from "../services/Campaigns.ts"
 import { SettlementCommands, settlementCommands } from "../services/Commands.ts"
 import { SettlementQueue, settlementQueue } from "../services/CommandStore.ts"
@@ -19,19 +20,32 @@ const settle = Effect.gen(function*() {
   return yield* consume("settlement_commands", yield* SettlementCommands, consumers, rewards.settle)
 })
 
-const sweep = Effect.flatMap(Rewards, (rewards) => every("30 seconds", rewards.sweep))
+// Without the database there is nothing to sweep, and it is not this task that is broken.
+const sweep = Effect.flatMap(
+  Rewards,
+  (rewards) =>
+    every("30 seconds", Effect.catchTag(rewards.sweep, "Unavailable", (error) => Effect.logWarning(error.message)))
+)
+
+export const sweeper = supervised("rewards", "sweeper", sweep)
 
 /** The rewards bulkhead: campaigns, slots, settlement. Needs the ledger's public face and Health from outside. */
 export const RewardsLive = Layer.unwrap(
   Effect.gen(function*() {
     const currencies = yield* Settings.currencies
-    const own = Layer.mergeAll(RewardStore.layer, settlementCommands("consumer"), settlementQueue(), rewardsKeys())
+    const own = Layer.mergeAll(
+      RewardStore.layer,
+      CampaignEscrowStore.layer,
+      settlementCommands("consumer"),
+      settlementQueue(),
+      rewardsKeys()
+    )
       .pipe(
         Layer.provide(pool("rewards"))
       )
     const background = Layer.mergeAll(
       supervised("rewards", "settlement", settle),
-      supervised("rewards", "sweeper", sweep),
+      sweeper,
       queueMetrics("settlement_commands", SettlementQueue)
     )
     return background.pipe(

@@ -1,6 +1,6 @@
 import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import { CampaignId } from "../domain/Ids.ts"
-import { Amount, type Currency, UnsupportedCurrency } from "../domain/Money.ts"
+import { type Currency, UnsupportedCurrency } from "../domain/Money.ts"
 import { MoneyRequest } from "../domain/MoneyRequest.ts"
 import { cursorOf, cut, PositionInstant } from "../domain/Page.ts"
 import type { Principal } from "../domain/Principal.ts"
@@ -23,6 +23,7 @@ import {
 } from "../domain/Rewards.ts"
 import { defaultRules } from "../domain/Verification.ts"
 import { between, escrowOf, walletOf } from "../domain/Wallet.ts"
+import { bringHome } from "./BringHome.ts"
 import { withDatabase } from "./Database.ts"
 import { Ledger, type PostError } from "./Ledger.ts"
 import { newId } from "./NewId.ts"
@@ -126,21 +127,9 @@ const make = Effect.fnUntraced(function*(currencies: ReadonlyArray<Currency>) {
     return yield* view(after)
   })
 
-  /** Returns to its sponsor what no submission holds. Of two at once one finds less than it saw, and looks again. */
-  const bringHome = Effect.fnUntraced(function*({ id, reward: { currency }, sponsorId }: StoredCampaign) {
-    const { operationId } = yield* MoneyRequest
-    const { available } = yield* ledger.balance(escrowOf(id), currency)
-    if (available <= 0n) return
-    yield* ledger.post(between({
-      key: `close:${operationId}`,
-      kind: "escrow",
-      from: escrowOf(id),
-      to: walletOf(sponsorId),
-      amount: Amount.make(available),
-      currency,
-      reference: { campaignId: id }
-    }))
-  }, Effect.retry({ times: 5, while: ({ _tag }) => _tag === "InsufficientFunds" }))
+  const home = bringHome(ledger)
+  const takeHome = ({ id, reward: { currency }, sponsorId }: StoredCampaign) =>
+    Effect.flatMap(MoneyRequest, ({ operationId }) => home({ id, sponsorId, currency }, `close:${operationId}`))
 
   const fund = Effect.fn("Campaigns.fund")(function*(id: CampaignId, sponsor: Principal, request: FundCampaign) {
     const { operationId } = yield* MoneyRequest
@@ -159,7 +148,7 @@ const make = Effect.fnUntraced(function*(currencies: ReadonlyArray<Currency>) {
     }))
     // Whoever closed it in the meantime may have looked into the escrow before this money came.
     const now = yield* owned(id, sponsor)
-    if (now.status === "closed") return yield* Effect.andThen(bringHome(now), closedToMoney)
+    if (now.status === "closed") return yield* Effect.andThen(takeHome(now), closedToMoney)
     return yield* view(now)
   })
 
@@ -197,7 +186,7 @@ const make = Effect.fnUntraced(function*(currencies: ReadonlyArray<Currency>) {
   const close = Effect.fn("Campaigns.close")(function*(id: CampaignId, sponsor: Principal) {
     const campaign = yield* owned(id, sponsor)
     const closed = yield* become(campaign, yield* transition(campaign.status, "close"))
-    yield* bringHome(closed)
+    yield* takeHome(closed)
     return yield* view(closed)
   })
 

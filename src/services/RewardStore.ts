@@ -32,7 +32,7 @@ const SlotRow = Schema.Struct({
   userId: UserId,
   rewardAmount: Schema.BigInt.pipe(Schema.brand("Amount")),
   currency: Currency,
-  status: Schema.Literals(["reserving", "reserved", "paid", "released"])
+  status: Schema.Literals(["reserving", "reserved", "paid", "releasing", "released"])
 })
 export type SlotRow = typeof SlotRow.Type
 
@@ -64,15 +64,20 @@ export class RewardStore extends Context.Service<RewardStore, {
     SqlError
   >
   slot(id: SubmissionId): Effect.Effect<Option.Option<SlotRow>, SqlError>
-  setSlot(
-    id: SubmissionId,
-    status: SlotRow["status"],
-    paid: Option.Option<{ readonly transferId: TransferId; readonly reference: Readonly<Record<string, string>> }>
-  ): Effect.Effect<void, SqlError>
+  /** The hold is there. False when somebody gives the slot back or did: then the hold is nobody's. */
+  keep(id: SubmissionId): Effect.Effect<boolean, SqlError>
+  /** From here on the slot is being given back, whoever took it; none when there is none or it was paid. */
+  claim(id: SubmissionId): Effect.Effect<Option.Option<SlotRow>, SqlError>
+  /** The same for slots whose taking or giving back was begun long ago and not ended: a process died in between. */
+  readonly claimUnfinished: Effect.Effect<ReadonlyArray<SlotRow>, SqlError>
+  /** Nothing of a claimed slot is held any more. */
+  released(id: SubmissionId): Effect.Effect<void, SqlError>
+  paid(id: SubmissionId, by: {
+    readonly transferId: TransferId
+    readonly reference: Readonly<Record<string, string>>
+  }): Effect.Effect<void, SqlError>
   /** Whether somebody has a campaign that is not closed, or a submission whose reward is not decided. */
   isInvolved(userId: UserId): Effect.Effect<boolean, SqlError>
-  /** Slots whose taking was begun long ago and not ended: a process died in between. */
-  readonly unfinished: Effect.Effect<ReadonlyArray<SubmissionId>, SqlError>
 }>()("midnight/services/rewards/RewardStore") {
   static readonly layer = Layer.effect(
     RewardStore,
@@ -84,6 +89,10 @@ export class RewardStore extends Context.Service<RewardStore, {
         c.currency::text AS currency, c.slots, c.per_member AS "perMember", c.rules::text AS rules, c.status,
         c.opens_at AS "opensAt", c.closes_at AS "closesAt", c.created_at AS "createdAt",
         to_char(c.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.USOF') AS position`
+      )
+      const slotColumns = sql.literal(
+        `submission_id AS "submissionId", campaign_id AS "campaignId", user_id AS "userId",
+        reward_amount AS "rewardAmount", currency::text AS currency, status`
       )
       const iso = (at: Option.Option<DateTime.Utc>) => Option.getOrNull(Option.map(at, DateTime.formatIso))
 
@@ -120,7 +129,9 @@ export class RewardStore extends Context.Service<RewardStore, {
 
       const setStatus = (id: CampaignId, from: CampaignStatus, to: CampaignStatus) =>
         Effect.map(
-          sql`UPDATE rewards.campaigns SET status = ${to} WHERE id = ${id} AND status = ${from} RETURNING id`,
+          sql`UPDATE rewards.campaigns
+              SET status = ${to}, closed_at = CASE ${to}::text WHEN 'closed' THEN now() END
+              WHERE id = ${id} AND status = ${from} RETURNING id`,
           (rows) => rows.length === 1
         )
 
@@ -129,9 +140,7 @@ export class RewardStore extends Context.Service<RewardStore, {
         Result: SlotRow,
         execute: (id) =>
           sql`
-          SELECT submission_id AS "submissionId", campaign_id AS "campaignId", user_id AS "userId",
-                 reward_amount AS "rewardAmount", currency::text AS currency, status
-          FROM rewards.slots WHERE submission_id = ${id}`
+          SELECT ${slotColumns} FROM rewards.slots WHERE submission_id = ${id}`
       })
 
       // Takers of one campaign follow one another here, so that neither the count of its slots nor that of a member's
@@ -139,7 +148,9 @@ export class RewardStore extends Context.Service<RewardStore, {
       const intend = Effect.fn("RewardStore.intend")(function*(slot: SlotRow, campaign: StoredCampaign) {
         yield* sql`SELECT pg_advisory_xact_lock(hashtextextended(${slot.campaignId}, 0))`
         const known = yield* decoded(slotRow(slot.submissionId))
-        if (Option.isSome(known)) return known.value.status === "released" ? "released" as const : "known" as const
+        if (Option.isSome(known)) {
+          return known.value.status === "releasing" || known.value.status === "released" ? "released" : "known"
+        }
         const [counts] = yield* sql<{ readonly mine: number; readonly taken: number }>`
           SELECT (SELECT count(*)::int FROM rewards.slots
                    WHERE campaign_id = ${slot.campaignId} AND user_id = ${slot.userId} AND status <> 'released') AS mine,
@@ -154,26 +165,44 @@ export class RewardStore extends Context.Service<RewardStore, {
         return "new" as const
       }, sql.withTransaction)
 
-      const setSlot: RewardStore["Service"]["setSlot"] = (id, status, paid) =>
+      const keep: RewardStore["Service"]["keep"] = (id) =>
+        Effect.map(
+          sql`
+          UPDATE rewards.slots
+          SET status = CASE status WHEN 'reserving' THEN 'reserved' ELSE status END, updated_at = now()
+          WHERE submission_id = ${id} AND status IN ('reserving', 'reserved', 'paid') RETURNING submission_id`,
+          (rows) => rows.length === 1
+        )
+
+      const claim = SqlSchema.findOneOption({
+        Request: SubmissionId,
+        Result: SlotRow,
+        execute: (id) =>
+          sql`
+          UPDATE rewards.slots SET status = 'releasing', updated_at = now()
+          WHERE submission_id = ${id} AND status <> 'paid' RETURNING ${slotColumns}`
+      })
+
+      const claimUnfinished = SqlSchema.findAll({
+        Request: Schema.Void,
+        Result: SlotRow,
+        execute: () =>
+          sql`
+          UPDATE rewards.slots SET status = 'releasing', updated_at = now()
+          WHERE submission_id IN (
+            SELECT submission_id FROM rewards.slots
+            WHERE status IN ('reserving', 'releasing') AND updated_at < now() - interval '2 minutes'
+            ORDER BY updated_at LIMIT 100 FOR UPDATE SKIP LOCKED)
+          RETURNING ${slotColumns}`
+      })
+
+      // What was captured is paid, whatever the slot was meanwhile said to be.
+      const paid: RewardStore["Service"]["paid"] = (id, { reference, transferId }) =>
         Effect.asVoid(sql`
           UPDATE rewards.slots
-          SET status = ${status}, updated_at = now(),
-              transfer_id = ${Option.getOrNull(Option.map(paid, (p) => p.transferId))}::uuid,
-              reference = ${
-          JSON.stringify(Option.getOrElse(Option.map(paid, (p) => p.reference), () => ({})))
-        }::text::jsonb
+          SET status = 'paid', updated_at = now(), transfer_id = ${transferId}::uuid,
+              reference = ${JSON.stringify(reference)}::text::jsonb
           WHERE submission_id = ${id} AND status <> 'paid'`)
-
-      const unfinished = decoded(
-        SqlSchema.findAll({
-          Request: Schema.Void,
-          Result: Schema.Struct({ id: SubmissionId }),
-          execute: () =>
-            sql`
-            SELECT submission_id AS id FROM rewards.slots
-            WHERE status = 'reserving' AND updated_at < now() - interval '2 minutes' ORDER BY updated_at LIMIT 100`
-        })(undefined)
-      )
 
       return RewardStore.of({
         insert: (campaign) => Effect.asVoid(insert(campaign)),
@@ -195,15 +224,20 @@ export class RewardStore extends Context.Service<RewardStore, {
             closes_at = ${iso(change.closesAt)}::timestamptz WHERE id = ${id}`),
         intend,
         slot: (id) => decoded(slotRow(id)),
-        setSlot,
+        keep,
+        claim: (id) => decoded(claim(id)),
+        claimUnfinished: decoded(claimUnfinished(undefined)),
+        released: (id) =>
+          Effect.asVoid(sql`UPDATE rewards.slots SET status = 'released', updated_at = now()
+            WHERE submission_id = ${id} AND status = 'releasing'`),
+        paid,
         isInvolved: (userId) =>
           Effect.map(
             sql`SELECT 1 WHERE EXISTS (SELECT FROM rewards.campaigns WHERE sponsor_id = ${userId} AND status <> 'closed')
                             OR EXISTS (SELECT FROM rewards.slots
                                         WHERE user_id = ${userId} AND status IN ('reserving', 'reserved'))`,
             (rows) => rows.length > 0
-          ),
-        unfinished: Effect.map(unfinished, (rows) => rows.map((row) => row.id))
+          )
       })
     })
   )

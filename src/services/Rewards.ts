@@ -1,13 +1,16 @@
-import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
+import { Clock, Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import { type CampaignId, SubmissionId, type UserId } from "../domain/Ids.ts"
 import type { Money } from "../domain/Money.ts"
 import { NotFound, type Unavailable } from "../domain/Problem.ts"
 import { CampaignFull, type CampaignNotActive, MemberCapReached, takesSubmissions } from "../domain/Rewards.ts"
 import type { VerificationRules } from "../domain/Verification.ts"
 import { between, escrowOf, walletOf } from "../domain/Wallet.ts"
+import { bringHome } from "./BringHome.ts"
+import { CampaignEscrowStore, type ClosedCampaign } from "./CampaignEscrowStore.ts"
 import type { SettleCommand } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
 import { Ledger, type PostError } from "./Ledger.ts"
+import { uuidV7 } from "./NewId.ts"
 import { RewardStore, type SlotRow } from "./RewardStore.ts"
 import { Verdicts } from "./Verdicts.ts"
 
@@ -42,13 +45,17 @@ export class Rewards extends Context.Service<Rewards, {
   isInvolved(userId: UserId): Effect.Effect<boolean, Unavailable>
   /** Whether the campaign is this sponsor's. */
   sponsors(userId: UserId, campaignId: CampaignId): Effect.Effect<boolean, Unavailable>
-  /** Gives back the slots whose taking was begun and never ended. One round of the sweeper. */
+  /**
+   * Gives back the slots whose taking or giving back was begun and never ended, and brings home what is left in the escrow of
+   * closed campaigns. One round of the sweeper.
+   */
   readonly sweep: Effect.Effect<void, Unavailable>
 }>()("midnight/services/rewards/Rewards") {
   static readonly layer = Layer.effect(
     Rewards,
     Effect.gen(function*() {
       const store = yield* RewardStore
+      const escrows = yield* CampaignEscrowStore
       const ledger = yield* Ledger
       const verdicts = yield* Verdicts
 
@@ -57,7 +64,10 @@ export class Rewards extends Context.Service<Rewards, {
           const found = yield* withDatabase(store.find(request.campaignId))
           if (Option.isNone(found) || found.value.status === "draft") return yield* new NotFound({})
           const campaign = found.value
-          yield* takesSubmissions(campaign, yield* DateTime.now)
+          // A slot that was begun is only finished here, also when the campaign has paused meanwhile: money decides.
+          if (Option.isNone(yield* withDatabase(store.slot(request.submissionId)))) {
+            yield* takesSubmissions(campaign, yield* DateTime.now)
+          }
           const { reward, rules } = campaign
           const slot = {
             ...request,
@@ -71,7 +81,7 @@ export class Rewards extends Context.Service<Rewards, {
             case "capped":
               return yield* new MemberCapReached({ per_member: campaign.perMember })
             case "released":
-              return yield* new CampaignFull({ detail: "The slot was given back. Submit again with a new key." })
+              return yield* Effect.andThen(release(request.submissionId), givenBack)
           }
           yield* ledger.authorise({ key: holdOf(request.submissionId), account: escrowOf(campaign.id), ...reward })
             .pipe(
@@ -82,7 +92,9 @@ export class Rewards extends Context.Service<Rewards, {
                 BalanceLimit: Effect.die
               })
             )
-          yield* withDatabase(store.setSlot(request.submissionId, "reserved", Option.none()))
+          // Whoever gave the slot back meanwhile may have looked before this hold was there.
+          const kept = yield* withDatabase(store.keep(request.submissionId))
+          if (!kept) return yield* Effect.andThen(release(request.submissionId), givenBack)
           return { reward, rules }
         }
       )
@@ -93,11 +105,40 @@ export class Rewards extends Context.Service<Rewards, {
           Effect.catchTag("HoldClosed", () => Effect.void)
         )
 
+      // The slot is open to others again; the reward of a closed campaign goes home to its sponsor.
+      const goHome = Effect.fnUntraced(function*(slot: SlotRow) {
+        const campaign = yield* withDatabase(store.find(slot.campaignId))
+        if (Option.isNone(campaign) || campaign.value.status !== "closed") return
+        yield* ledger.post(between({
+          key: `return:${slot.submissionId}`,
+          kind: "escrow",
+          from: escrowOf(slot.campaignId),
+          to: walletOf(campaign.value.sponsorId),
+          amount: slot.rewardAmount,
+          currency: slot.currency,
+          reference: { campaignId: slot.campaignId, submissionId: slot.submissionId }
+        })).pipe(
+          // Whoever closed the campaign after the hold was voided, or a delivery before this one, took it home.
+          Effect.catchTags({
+            InsufficientFunds: () => Effect.void,
+            // It stays in the escrow, from where the sweep brings it home once the sponsor's wallet has room.
+            BalanceLimit: () => Effect.void,
+            PostingConflict: Effect.die
+          })
+        )
+      })
+
+      /** Ends the giving back of a claimed slot. Every step may have been done before. */
+      const finishRelease = Effect.fnUntraced(function*(slot: SlotRow) {
+        yield* voidHold(slot.submissionId)
+        yield* goHome(slot)
+        yield* withDatabase(store.released(slot.submissionId))
+      })
+
+      // Claimed first: a reservation that runs at the same moment finds the claim, or its hold is found here.
       const release = Effect.fn("Rewards.release")(function*(submissionId: SubmissionId) {
-        const slot = yield* withDatabase(store.slot(submissionId))
-        if (Option.isNone(slot) || slot.value.status === "paid") return
-        yield* voidHold(submissionId)
-        yield* withDatabase(store.setSlot(submissionId, "released", Option.none()))
+        const claimed = yield* withDatabase(store.claim(submissionId))
+        if (Option.isSome(claimed)) yield* finishRelease(claimed.value)
       })
 
       const pay = Effect.fnUntraced(function*(slot: SlotRow, reference: Readonly<Record<string, string>>) {
@@ -112,24 +153,8 @@ export class Rewards extends Context.Service<Rewards, {
           reference: { ...reference, campaignId: slot.campaignId, submissionId: slot.submissionId }
         }).pipe(Effect.catchTags({ HoldClosed: Effect.die, HoldExceeded: Effect.die }))
         yield* withDatabase(
-          store.setSlot(slot.submissionId, "paid", Option.some({ transferId: posted.id, reference }))
+          store.paid(slot.submissionId, { transferId: posted.id, reference })
         )
-      })
-
-      // The slot of a refused submission is open to others again; that of a closed campaign goes home to its sponsor.
-      const giveBack = Effect.fnUntraced(function*(slot: SlotRow) {
-        yield* release(slot.submissionId)
-        const campaign = yield* withDatabase(store.find(slot.campaignId))
-        if (Option.isNone(campaign) || campaign.value.status !== "closed") return
-        yield* ledger.post(between({
-          key: `return:${slot.submissionId}`,
-          kind: "escrow",
-          from: escrowOf(slot.campaignId),
-          to: walletOf(campaign.value.sponsorId),
-          amount: slot.rewardAmount,
-          currency: slot.currency,
-          reference: { campaignId: slot.campaignId, submissionId: slot.submissionId }
-        }))
       })
 
       const settle = Effect.fn("Rewards.settle")(function*(command: typeof SettleCommand.Type) {
@@ -149,11 +174,23 @@ export class Rewards extends Context.Service<Rewards, {
         // This span continues the trace in which the verdict was reached, by the worker or by a reviewer's request.
         const span = yield* Effect.option(Effect.currentSpan)
         const traced = Option.match(span, { onNone: () => ({}), onSome: ({ traceId }) => ({ traceId }) })
-        yield* outcome === "approved" ? pay(slot, { ...reference, ...traced }) : giveBack(slot)
+        yield* outcome === "approved" ? pay(slot, { ...reference, ...traced }) : release(submissionId)
+      })
+
+      const home = bringHome(ledger)
+
+      const sweepEscrow = Effect.fnUntraced(function*(campaign: ClosedCampaign) {
+        // What the key names is this look, not the money: whatever is free in a closed escrow is the sponsor's.
+        const isEmpty = yield* home(campaign, `home:${uuidV7(yield* Clock.currentTimeMillis)}`)
+        if (isEmpty) yield* withDatabase(escrows.emptied(campaign.id))
+      }, (look, campaign) => {
+        const later = ({ _tag }: PostError) => Effect.logWarning(`The escrow of ${campaign.id} stays for now: ${_tag}`)
+        return Effect.catchTags(look, { InsufficientFunds: later, BalanceLimit: later, PostingConflict: later })
       })
 
       const sweep = Effect.fn("Rewards.sweep")(function*() {
-        yield* Effect.forEach(yield* withDatabase(store.unfinished), release, { discard: true })
+        yield* Effect.forEach(yield* withDatabase(store.claimUnfinished), finishRelease, { discard: true })
+        yield* Effect.forEach(yield* withDatabase(escrows.closed), sweepEscrow, { discard: true })
       })()
 
       const isInvolved = Effect.fn("Rewards.isInvolved")((userId: UserId) => withDatabase(store.isInvolved(userId)))
@@ -168,5 +205,7 @@ export class Rewards extends Context.Service<Rewards, {
 }
 
 const holdOf = (submissionId: SubmissionId): string => `slot:${submissionId}`
+
+const givenBack = Effect.fail(new CampaignFull({ detail: "The slot was given back. Submit again with a new key." }))
 
 const noMoneyLeft = Effect.fail(new CampaignFull({ detail: "The escrow does not cover another reward." }))

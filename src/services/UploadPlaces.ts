@@ -1,5 +1,5 @@
 import { Deferred, Duration, Effect, Option, Semaphore, Stream } from "effect"
-import type { VideoId } from "../domain/Ids.ts"
+import type { UserId, VideoId } from "../domain/Ids.ts"
 import { Unavailable } from "../domain/Problem.ts"
 import { UploadTooSlow } from "../domain/Uploads.ts"
 
@@ -7,6 +7,8 @@ import { UploadTooSlow } from "../domain/Uploads.ts"
 const mostAtOnce = 64
 /** … and whole uploads of one video: a sender whose connection hangs, and the same once more. A URL that leaked takes no more. */
 const mostOfOne = 2
+/** … and one member's, whatever they are of: an upload may go on for longer than it counts among the announced ones. */
+const mostOfMember = 2
 /** How long a newcomer waits for the one before it to put down its pen. */
 const patience = "10 seconds"
 
@@ -21,6 +23,7 @@ export type Yielding = <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<
 
 const repeated = new Unavailable({ detail: "The video is being sent already. Try again.", retry_after: 5 })
 const busy = new Unavailable({ detail: `${mostAtOnce} uploads are under way. Try again.`, retry_after: 5 })
+const many = new Unavailable({ detail: `You send ${mostOfMember} videos already. Try again.`, retry_after: 5 })
 const superseded = new Unavailable({ detail: "A newer request goes on with this upload.", retry_after: 1 })
 const tooSlow = ({ bytes, window }: Pace) =>
   new UploadTooSlow({
@@ -29,32 +32,37 @@ const tooSlow = ({ bytes, window }: Pace) =>
     }. A resumable upload keeps what came; ask for its offset and go on.`
   })
 
+/** Lets so many in at once under one key, and refuses the next. */
+const turnstile = <K>(most: number, full: Unavailable) => {
+  const inside = new Map<K, number>()
+  const enter = (key: K) =>
+    Effect.suspend(() => {
+      const present = inside.get(key) ?? 0
+      if (present >= most) return Effect.fail(full)
+      inside.set(key, present + 1)
+      return Effect.void
+    })
+  const leave = (key: K) =>
+    Effect.sync(() => {
+      const present = inside.get(key) ?? 0
+      if (present <= 1) inside.delete(key)
+      else inside.set(key, present - 1)
+    })
+  return <A, E, R>(key: K, work: Effect.Effect<A, E, R>): Effect.Effect<A, E | Unavailable, R> =>
+    Effect.acquireUseRelease(enter(key), () => work, () => leave(key))
+}
+
 /** Who may send, how many at once, and how slowly. */
 export const makeUploadPlaces = Effect.fnUntraced(function*(pace: Pace) {
   const places = yield* Semaphore.make(mostAtOnce)
-  const whole = new Map<VideoId, number>()
   const writers = new Map<
     VideoId,
     { readonly stop: Deferred.Deferred<void>; readonly ended: Deferred.Deferred<void> }
   >()
 
-  const enter = (videoId: VideoId) =>
-    Effect.suspend(() => {
-      const present = whole.get(videoId) ?? 0
-      if (present >= mostOfOne) return Effect.fail(repeated)
-      whole.set(videoId, present + 1)
-      return Effect.void
-    })
-  const leave = (videoId: VideoId) =>
-    Effect.sync(() => {
-      const present = whole.get(videoId) ?? 0
-      if (present <= 1) whole.delete(videoId)
-      else whole.set(videoId, present - 1)
-    })
-
   /** The right to send a whole video. */
-  const beside = <A, E, R>(videoId: VideoId, work: Effect.Effect<A, E, R>): Effect.Effect<A, E | Unavailable, R> =>
-    Effect.acquireUseRelease(enter(videoId), () => work, () => leave(videoId))
+  const beside = turnstile<VideoId>(mostOfOne, repeated)
+  const ofMember = turnstile<UserId>(mostOfMember, many)
 
   const begin = Effect.fnUntraced(
     function*(videoId: VideoId) {
@@ -92,8 +100,9 @@ export const makeUploadPlaces = Effect.fnUntraced(function*(pace: Pace) {
         })
     )
 
-  /** A place for a body, for as long as its sender keeps up the pace. */
+  /** A place for a body of this member's, for as long as its sender keeps up the pace. */
   const paced = <A, E, R, E2>(
+    userId: UserId,
     body: Stream.Stream<Uint8Array, E2>,
     use: (body: Stream.Stream<Uint8Array, E2>) => Effect.Effect<A, E, R>
   ): Effect.Effect<A, E | Unavailable | UploadTooSlow, R> =>
@@ -111,7 +120,10 @@ export const makeUploadPlaces = Effect.fnUntraced(function*(pace: Pace) {
         }
       })
       return places.withPermitsIfAvailable(1)(Effect.raceFirst(use(counted), watch))
-    }).pipe(Effect.flatMap(Option.match({ onNone: () => Effect.fail(busy), onSome: Effect.succeed })))
+    }).pipe(
+      Effect.flatMap(Option.match({ onNone: () => Effect.fail(busy), onSome: Effect.succeed })),
+      (work) => ofMember(userId, work)
+    )
 
   return { beside, alone, paced }
 })

@@ -1,13 +1,14 @@
 import { Context, Duration, Effect, Layer, type Option, Schema } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
-import { VideoId } from "../domain/Ids.ts"
+import { UserId, VideoId } from "../domain/Ids.ts"
 import { resumableHours } from "../domain/Uploads.ts"
 import { Sha256 } from "../domain/Video.ts"
 import { decoded } from "./Database.ts"
 
 const UploadRow = Schema.Struct({
   id: VideoId,
+  userId: UserId,
   bytes: Schema.Int,
   expectedSha256: Schema.OptionFromNullOr(Sha256),
   /** Of what was kept; none while the upload is unfinished. */
@@ -16,13 +17,16 @@ const UploadRow = Schema.Struct({
 })
 export type UploadRow = typeof UploadRow.Type
 
-const columns = `id, bytes, expected_sha256 AS "expectedSha256", sha256, removed_at IS NOT NULL AS removed`
+const columns =
+  `id, user_id AS "userId", bytes, expected_sha256 AS "expectedSha256", sha256, removed_at IS NOT NULL AS removed`
 
 /** Uploads in the database, as the process knows them that takes the bytes. */
 export class UploadStore extends Context.Service<UploadStore, {
   find(id: VideoId): Effect.Effect<Option.Option<UploadRow>, SqlError>
   /** Those among the ids that there are; at most a few hundred at a time. */
   among(ids: ReadonlyArray<VideoId>): Effect.Effect<ReadonlyArray<UploadRow>, SqlError>
+  /** Bytes of an unfinished upload are kept, so that it can be resumed for a while after its URL's end. */
+  begin(id: VideoId): Effect.Effect<void, SqlError>
   /** The first to finish an upload decides its bytes; answers the row that holds, whoever wrote it. */
   complete(id: VideoId, sha256: string): Effect.Effect<Option.Option<UploadRow>, SqlError>
   /** Takes back an upload that is not finished; answers whether it is, and so was not taken back. */
@@ -67,6 +71,10 @@ export class UploadStore extends Context.Service<UploadStore, {
       return UploadStore.of({
         find: (id) => decoded(find(id)),
         among: (ids) => decoded(among(ids)),
+        begin: (id) =>
+          Effect.asVoid(sql`
+          UPDATE video.uploads SET resumable_until = expires_at + make_interval(hours => ${resumableHours}::int)
+          WHERE id = ${id} AND status = 'pending' AND resumable_until IS NULL`),
         complete,
         cancel,
         forget: Effect.asVoid(sql`

@@ -1,4 +1,5 @@
 import { Context, DateTime, type Duration, Effect, Layer, Option, type Stream } from "effect"
+import type { VideoId } from "../domain/Ids.ts"
 import { NotFound, PayloadTooLarge, type Unavailable } from "../domain/Problem.ts"
 import {
   type Checksum,
@@ -125,7 +126,7 @@ export class Uploads extends Context.Service<Uploads, {
           if (Option.isSome(upload.sha256)) return done(upload.sha256.value)
           if (Option.exists(declaredBytes, (declared) => declared > bytes)) return yield* tooLarge(bytes)
           const keep = Effect.gen(function*() {
-            const received = yield* places.paced(body, (paced) => spool.receive(videoId, paced, bytes))
+            const received = yield* places.paced(upload.userId, body, (paced) => spool.receive(videoId, paced, bytes))
             if (received.bytes < bytes) {
               return yield* new UploadSizeMismatch({
                 detail: "The upload ended early. Send all of it again to the same URL.",
@@ -167,6 +168,11 @@ export class Uploads extends Context.Service<Uploads, {
           return yield* places.alone(videoId, () => look)
         })
 
+        // However a body ends, what came of it may be gone on with. Where this cannot be written, the next stretch writes it.
+        const begun = Effect.fnUntraced(function*(videoId: VideoId) {
+          if ((yield* spool.offset(videoId)) > 0) yield* withDatabase(store.begin(videoId))
+        }, (work) => Effect.ignore(work))
+
         const append = Effect.fn("Uploads.append")(function*<E>(request: NextBytes<E>) {
           const { body, bytes, checksum, offset: from, videoId } = request
           const write = Effect.fnUntraced(function*(yielding: Yielding) {
@@ -177,8 +183,12 @@ export class Uploads extends Context.Service<Uploads, {
             }
             if (Option.isSome(upload.sha256)) return at(request, bytes)
             const offset = yield* yielding(
-              places.paced(body, (paced) => spool.append({ videoId, from, body: paced, limitBytes: bytes, checksum }))
-            )
+              places.paced(
+                upload.userId,
+                body,
+                (paced) => spool.append({ videoId, from, body: paced, limitBytes: bytes, checksum })
+              )
+            ).pipe(Effect.ensuring(begun(videoId)))
             yield* finishIfWhole(upload, offset)
             return at(request, offset)
           })

@@ -37,6 +37,7 @@ export const SubmissionRow = Schema.Struct({
   updatedAt: Schema.DateTimeUtcFromDate
 })
 export type SubmissionRow = typeof SubmissionRow.Type
+type Rows = ReadonlyArray<SubmissionRow>
 
 export const submissionColumns =
   `id, user_id AS "userId", campaign_id AS "campaignId", video_id AS "videoId", status, rules,
@@ -57,8 +58,11 @@ const NewUpload = Schema.Struct({
 const UploadStatus = Schema.Literals(["pending", "complete", "removed"])
 type UploadAdded = Data.TaggedEnum<{ Added: {}; TooMany: { until: DateTime.Utc }; TooMuch: { stored: number } }>
 const { Added, TooMany, TooMuch } = Data.taggedEnum<UploadAdded>()
-const Soonest = Schema.OptionFromNullOr(Schema.DateTimeUtcFromDate)
-const Unfinished = Schema.Struct({ n: Schema.Int, until: Soonest, stored: Schema.Int })
+const Unfinished = Schema.Struct({
+  n: Schema.Int,
+  until: Schema.OptionFromNullOr(Schema.DateTimeUtcFromDate),
+  stored: Schema.Int
+})
 
 const NewSubmission = Schema.Struct({
   id: SubmissionId,
@@ -83,17 +87,13 @@ export class VideoStore extends Context.Service<VideoStore, {
   addSubmission(submission: typeof NewSubmission.Type): Effect.Effect<boolean, SqlError | Unavailable>
   /** A reserving submission becomes a queued one; none when it is gone. Repeating it changes nothing. */
   enqueue(slot: typeof Slot.Type): Effect.Effect<Option.Option<SubmissionRow>, SqlError | Unavailable>
-  /** Forgets a submission that got no slot. */
-  abandon(id: SubmissionId): Effect.Effect<void, SqlError>
+  /** Forgets a submission that got no slot; answers the one that is there all the same, since another request got it one. */
+  abandon(id: SubmissionId): Effect.Effect<Option.Option<SubmissionRow>, SqlError>
   readonly queueIsFull: Effect.Effect<boolean, SqlError>
   /** Reservations that nobody finished for a minute. */
-  readonly stuckReservations: Effect.Effect<ReadonlyArray<SubmissionRow>, SqlError>
+  readonly stuckReservations: Effect.Effect<Rows, SqlError>
   /** Newest first, those before the cursor. */
-  page(
-    owner: UserId,
-    before: Option.Option<SubmissionCursor>,
-    limit: number
-  ): Effect.Effect<ReadonlyArray<SubmissionRow>, SqlError>
+  page(owner: UserId, before: Option.Option<SubmissionCursor>, limit: number): Effect.Effect<Rows, SqlError>
   /** The video processes that gave a sign of life in the last 1.5 s, by the database's clock. */
   readonly aliveProcesses: Effect.Effect<ReadonlyArray<{ readonly id: string; readonly status: string }>, SqlError>
 }>()("midnight/services/video/VideoStore") {
@@ -109,11 +109,10 @@ export class VideoStore extends Context.Service<VideoStore, {
         Result: Unfinished,
         execute: (userId) =>
           sql`
-          SELECT count(*)::int AS n, min(expires_at) AS until,
+          SELECT count(*)::int AS n, min(coalesce(resumable_until, expires_at)) AS until,
             (SELECT coalesce(sum(bytes), 0)::float8 FROM video.uploads
-             WHERE user_id = ${userId} AND removed_at IS NULL) AS stored
-          FROM video.uploads
-          WHERE user_id = ${userId} AND status = 'pending' AND expires_at > now()`
+             WHERE user_id = ${userId} AND removed_at IS NULL) AS stored FROM video.uploads
+          WHERE user_id = ${userId} AND status = 'pending' AND coalesce(resumable_until, expires_at) > now()`
       })
       const insertUpload = SqlSchema.void({
         Request: NewUpload,
@@ -166,14 +165,12 @@ export class VideoStore extends Context.Service<VideoStore, {
           sql`
           INSERT INTO video.submissions (id, user_id, campaign_id, video_id, status, rules, request_id, traceparent)
           VALUES (${s.id}, ${s.userId}, ${s.campaignId}, ${s.videoId}, ${s.status}, ${s.rules}::text::jsonb,
-                  ${s.requestId}, ${s.traceparent})
-          ON CONFLICT DO NOTHING RETURNING id`
+                  ${s.requestId}, ${s.traceparent}) ON CONFLICT DO NOTHING RETURNING id`
       })
       const addSubmission = Effect.fn("VideoStore.addSubmission")(function*(s: typeof NewSubmission.Type) {
         const added = yield* decoded(insertSubmission(s))
-        if (Option.isNone(added)) return false
-        if (s.status === "queued") yield* offer(s)
-        return true
+        if (Option.isSome(added) && s.status === "queued") yield* offer(s)
+        return Option.isSome(added)
       }, sql.withTransaction)
 
       const markQueued = SqlSchema.findOneOption({
@@ -225,7 +222,10 @@ export class VideoStore extends Context.Service<VideoStore, {
         submission: (id) => decoded(submission(id)),
         addSubmission,
         enqueue,
-        abandon: (id) => Effect.asVoid(sql`DELETE FROM video.submissions WHERE id = ${id} AND status = 'reserving'`),
+        abandon: (id) =>
+          sql`DELETE FROM video.submissions WHERE id = ${id} AND status = 'reserving'`.pipe(
+            Effect.andThen(decoded(submission(id)))
+          ),
         queueIsFull: Effect.map(
           sql`SELECT 1 FROM video.submissions WHERE status IN ('reserving', 'queued')
               LIMIT 1 OFFSET ${mostWaiting - 1}`,

@@ -1,4 +1,4 @@
-import { Context, DateTime, Effect, Layer, Option } from "effect"
+import { Context, DateTime, Effect, Layer, Option, Result } from "effect"
 import { SubmissionId, type UserId, VideoId } from "../domain/Ids.ts"
 import { MoneyRequest } from "../domain/MoneyRequest.ts"
 import { NotFound, TooManyRequests, Unavailable } from "../domain/Problem.ts"
@@ -80,7 +80,7 @@ export class Videos extends Context.Service<Videos, {
         if (added._tag === "TooMany") {
           const seconds = (DateTime.toEpochMillis(added.until) - DateTime.toEpochMillis(now)) / 1_000
           return yield* new TooManyRequests({
-            detail: `${mostUnfinished} uploads are unfinished. Finish one, or wait until its URL expires.`,
+            detail: `${mostUnfinished} uploads are unfinished. Finish one or take it back, or wait until it ends.`,
             retry_after: Math.max(1, Math.ceil(seconds))
           })
         }
@@ -92,14 +92,16 @@ export class Videos extends Context.Service<Videos, {
       const reserveSlot = Effect.fnUntraced(function*(row: SubmissionRow) {
         if (Option.isNone(row.campaignId)) return row
         const { campaignId: { value: campaignId }, id, userId } = row
-        const slot = yield* rewards.reserve({ campaignId, submissionId: id, userId }).pipe(
-          // A refusal is an answer; after Unavailable nobody knows, and the sweeper asks again.
-          Effect.tapError((error) =>
-            error._tag === "Unavailable"
-              ? Effect.void
-              : Effect.andThen(withDatabase(store.abandon(id)), rewards.release(id))
-          )
-        )
+        const reserved = yield* Effect.result(rewards.reserve({ campaignId, submissionId: id, userId }))
+        if (Result.isFailure(reserved)) {
+          // A refusal is an answer, and leaves no slot; after Unavailable nobody knows, and the sweeper asks again.
+          if (reserved.failure._tag === "Unavailable") return yield* Effect.fail(reserved.failure)
+          // Refused to this request, while another of the same key may have got the slot: that one's hold stays.
+          const other = yield* withDatabase(store.abandon(id))
+          if (Option.isSome(other) && other.value.status !== "reserving") return other.value
+          return yield* Effect.fail(reserved.failure)
+        }
+        const slot = reserved.success
         const queued = yield* withDatabase(store.enqueue({ id, reward: slot.reward, rules: slot.rules }))
         if (Option.isSome(queued)) return queued.value
         yield* rewards.release(id)

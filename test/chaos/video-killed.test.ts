@@ -67,13 +67,16 @@ describe("a video process that is killed in the middle of a verification", () =>
         const videoId = yield* upload(api, maker, path)
 
         const stop = yield* Ref.make(false)
-        const transfer = expect(`${api}/api/wallet/transfers`, 201, Transfer, {
-          token: payer.token,
-          key: newKey(),
-          json: { toUserId: sponsor.id, amount: 1, currency: "NGN" }
-        })
+        // Made anew each time: with the key of the one before it would be that one's answer once more.
+        const transfer = Effect.suspend(() =>
+          expect(`${api}/api/wallet/transfers`, 201, Transfer, {
+            token: payer.token,
+            key: newKey(),
+            json: { toUserId: sponsor.id, amount: 1, currency: "NGN" }
+          })
+        )
         const charges = yield* Effect.forkChild(tenPerSecond(stop, charge(api, sponsor, 1_000, "NGN")))
-        const transfers = yield* Effect.forkChild(tenPerSecond(stop, Effect.suspend(() => transfer)))
+        const transfers = yield* Effect.forkChild(tenPerSecond(stop, transfer))
 
         const { id } = yield* verify(api, maker, videoId, campaignId)
         const seen = submission(api, maker, id)
@@ -90,6 +93,8 @@ describe("a video process that is killed in the middle of a verification", () =>
         const [paid, moved] = [yield* Fiber.join(charges), yield* Fiber.join(transfers)]
         assert.deepStrictEqual([...paid.failures, ...moved.failures], [])
         assert.isAtLeast(paid.done.length, 20)
+        assert.isAtLeast(moved.done.length, 20)
+        assert.lengthOf(new Set(moved.done.map(({ body }) => body.id)), moved.done.length)
         for (const payment of paid.done) {
           yield* waitUntil("the credit", paymentStatus(api, sponsor, payment), (status) => status === "succeeded", 60)
         }

@@ -3,7 +3,7 @@ import { Effect, Schedule } from "effect"
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { append, checksum, offsetOf, spooled, stalled, tusRequest } from "../layers/TusBench.ts"
-import { announce, member, put, sha256, SpoolFolder, VideoBench } from "../layers/VideoBench.ts"
+import { announce, asRole, member, put, sha256, SpoolFolder, VideoBench } from "../layers/VideoBench.ts"
 
 const bytes = (text: string) => new Uint8Array(Buffer.from(text))
 const type = { "content-type": "application/offset+octet-stream" }
@@ -138,6 +138,22 @@ layer(VideoBench, { timeout: "60 seconds", excludeTestServices: true })("a resum
       yield* append(other.uploadUrl, 0, bytes("four"))
       const refused = yield* tusRequest("DELETE", other.uploadUrl)
       assert.deepStrictEqual([refused.status, refused.json["code"]], [409, "UploadComplete"])
+    }))
+
+  it.effect("is one of its member's two for as long as it can be resumed, and one that was not begun until its URL ends", () =>
+    Effect.gen(function*() {
+      const user = yield* member
+      const [begun, notBegun] = [yield* announce(user, 4), yield* announce(user, 4)]
+      yield* append(begun.uploadUrl, 0, bytes("fo"))
+      yield* asRole(
+        "owner",
+        `UPDATE video.uploads SET expires_at = now() - interval '1 minute' WHERE user_id = '${user}'`
+      )
+      assert.notStrictEqual((yield* announce(user, 4)).videoId, notBegun.videoId)
+      const refused = yield* Effect.flip(announce(user, 4))
+      assert.strictEqual(refused._tag, "TooManyRequests")
+      assert.strictEqual((yield* tusRequest("DELETE", begun.uploadUrl)).status, 204)
+      yield* announce(user, 4)
     }))
 
   it.effect("is open to pages of the allowed origins: headers to send, headers to read", () =>

@@ -85,6 +85,22 @@ layer(VideoBench, { timeout: "60 seconds", excludeTestServices: true })("submiss
       yield* verifyNext
     }))
 
+  it.effect("keeps the slot of a submission when another request for it is refused one at the same time", () =>
+    Effect.gen(function*() {
+      const user = yield* member
+      const { meanwhile, released, slots } = yield* Faults
+      const videos = yield* Videos
+      const campaignId = yield* newId(CampaignId)
+      const key = yield* newId(OperationId)
+      const videoId = yield* uploaded(user, bytes("both"))
+      const granted = Effect.andThen(Ref.set(slots, "granted"), verifying(user, videoId, campaignId, key))
+      yield* Ref.set(meanwhile, Effect.provideService(Effect.orDie(granted), Videos, videos))
+      const shown = yield* verifying(user, videoId, campaignId, key).pipe(whileSlotsAre("full"))
+      assert.deepStrictEqual([shown.id, shown.status], [SubmissionId.make(key), "queued"])
+      assert.notInclude(yield* Ref.get(released), shown.id)
+      yield* verifyNext
+    }))
+
   it.effect("lists a member's submissions, newest first, page by page", () =>
     Effect.gen(function*() {
       const user = yield* member

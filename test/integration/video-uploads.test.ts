@@ -34,6 +34,21 @@ const chunked = (parts: ReadonlyArray<Uint8Array<ArrayBuffer>>): RequestInit & {
   duplex: "half"
 })
 
+/** A sender that brings a byte and then neither goes on nor goes away, until its scope ends. */
+const hanging = Effect.fnUntraced(function*(uploadUrl: string) {
+  const { address } = yield* HttpServer.HttpServer
+  const port = "port" in address ? address.port : 0
+  return yield* Effect.acquireRelease(
+    Effect.sync(() => {
+      const sender = request(uploadUrl, { method: "PUT", port })
+      sender.on("error", () => {})
+      sender.write("f")
+      return sender
+    }),
+    (sender) => Effect.sync(() => sender.destroy())
+  )
+})
+
 const signing = UploadUrls.layer({ secret: Redacted.make(uploadSecret), base: "http://127.0.0.1" }).pipe(
   Layer.provide(NodeCrypto.layerMac)
 )
@@ -43,6 +58,9 @@ const stored = Effect.flatMap(SpoolFolder, ({ path }) =>
     incoming: await readdir(join(path, "incoming")),
     videos: await readdir(join(path, "videos"))
   })))
+
+const sendersOf = (videoId: VideoId) =>
+  Effect.map(stored, ({ incoming }) => incoming.filter((name) => name.startsWith(videoId)).length)
 
 layer(VideoBench, { timeout: "60 seconds", excludeTestServices: true })("uploads", (it) => {
   it.effect("keeps the bytes under their digest and says so", () =>
@@ -130,20 +148,9 @@ layer(VideoBench, { timeout: "60 seconds", excludeTestServices: true })("uploads
   it.effect("takes one video from two senders at once, so that hanging ones leave the places to other videos", () =>
     Effect.gen(function*() {
       const { uploadUrl, videoId } = yield* announce(yield* member, 4)
-      const { address } = yield* HttpServer.HttpServer
-      const port = "port" in address ? address.port : 0
-      const hanging = Effect.acquireRelease(
-        Effect.sync(() => {
-          const sender = request(uploadUrl, { method: "PUT", port })
-          sender.on("error", () => {})
-          sender.write("f")
-          return sender
-        }),
-        (sender) => Effect.sync(() => sender.destroy())
-      )
       const senders = yield* Scope.make()
-      yield* Effect.all([hanging, hanging]).pipe(Scope.provide(senders))
-      const begun = Effect.map(stored, ({ incoming }) => incoming.filter((name) => name.startsWith(videoId)).length)
+      yield* Effect.all([hanging(uploadUrl), hanging(uploadUrl)]).pipe(Scope.provide(senders))
+      const begun = sendersOf(videoId)
       yield* begun.pipe(Effect.repeat({ schedule: Schedule.spaced("10 millis"), until: (n) => n === 2 }))
       const third = yield* put(uploadUrl, bytes("four"))
       assert.deepStrictEqual([third.status, third.headers.get("retry-after")], [503, "5"])
@@ -151,6 +158,27 @@ layer(VideoBench, { timeout: "60 seconds", excludeTestServices: true })("uploads
       yield* Scope.close(senders, Exit.void)
       yield* begun.pipe(Effect.repeat({ schedule: Schedule.spaced("10 millis"), until: (n) => n === 0 }))
       assert.strictEqual((yield* put(uploadUrl, bytes("four"))).status, 200)
+    }))
+
+  it.effect("takes two bodies of one member at once, also when they go on for longer than their URLs", () =>
+    Effect.gen(function*() {
+      const user = yield* member
+      const tickets = [yield* announce(user, 4), yield* announce(user, 4)] as const
+      const senders = yield* Scope.make()
+      for (const { uploadUrl, videoId } of tickets) {
+        yield* hanging(uploadUrl).pipe(Scope.provide(senders))
+        yield* sendersOf(videoId).pipe(Effect.repeat({ schedule: Schedule.spaced("10 millis"), until: (n) => n === 1 }))
+      }
+      yield* asRole("owner", `UPDATE video.uploads SET expires_at = now() WHERE user_id = '${user}'`)
+      const { uploadUrl } = yield* announce(user, 4)
+      const third = yield* put(uploadUrl, bytes("four"))
+      assert.deepStrictEqual([third.status, third.headers.get("retry-after")], [503, "5"])
+      yield* uploaded(yield* member, bytes("else"))
+      yield* Scope.close(senders, Exit.void)
+      const answer = yield* put(uploadUrl, bytes("four")).pipe(
+        Effect.repeat({ schedule: Schedule.spaced("10 millis"), until: ({ status }) => status !== 503 })
+      )
+      assert.strictEqual(answer.status, 200)
     }))
 
   it.effect("refuses a URL after its end", () =>

@@ -51,26 +51,33 @@ export const person = (...roles: ReadonlyArray<Role>) =>
     return principal
   })
 
-const asked = (user: UserId, operation?: OperationId) =>
+/** As the route does for somebody with an Idempotency-Key. */
+export const asked = (user: UserId, operation?: OperationId) =>
   Effect.provideServiceEffect(
     MoneyRequest,
     Effect.map(newId(OperationId), (fresh) => moneyRequest(user, operation ?? fresh))
   )
 
+/** Money in somebody's wallet that came from outside. */
+export const give = Effect.fnUntraced(function*(user: UserId, amount: number) {
+  const ledger = yield* Ledger
+  const key = yield* newId(OperationId)
+  yield* ledger.post(between({
+    key: `charge:${key}`,
+    kind: "charge",
+    from: clearingOf("sandbox"),
+    to: walletOf(user),
+    amount: Amount.make(BigInt(amount)),
+    currency
+  }))
+})
+
 /** A funded, active campaign with this many slots. */
 export const openCampaign = Effect.fnUntraced(function*(slots: number, rules = defaultRules) {
   const campaigns = yield* Campaigns
-  const ledger = yield* Ledger
   const sponsor = yield* person("sponsor")
   const total = Amount.make(BigInt(reward * slots))
-  yield* ledger.post(between({
-    key: `charge:${sponsor.userId}`,
-    kind: "charge",
-    from: clearingOf("sandbox"),
-    to: walletOf(sponsor.userId),
-    amount: total,
-    currency
-  }))
+  yield* give(sponsor.userId, reward * slots)
   const { id } = yield* campaigns.create(sponsor, {
     title: "A race",
     brief: "Whoever comes first.",

@@ -33,6 +33,8 @@ export const reward: Money = { amount: Amount.make(2_500n), currency: "NGN" }
 /** Faults to order: what the rewards bulkhead and the media engine do next. */
 export class Faults extends Context.Service<Faults, {
   readonly slots: Ref.Ref<"granted" | "full" | "away">
+  /** What happens elsewhere while a slot is asked for the next time. */
+  readonly meanwhile: Ref.Ref<Effect.Effect<unknown>>
   readonly reserved: Ref.Ref<ReadonlyArray<string>>
   readonly released: Ref.Ref<ReadonlyArray<string>>
   /** None: the real engine. */
@@ -43,6 +45,7 @@ export class Faults extends Context.Service<Faults, {
     Effect.gen(function*() {
       return {
         slots: yield* Ref.make<"granted" | "full" | "away">("granted"),
+        meanwhile: yield* Ref.make<Effect.Effect<unknown>>(Effect.void),
         reserved: yield* Ref.make<ReadonlyArray<string>>([]),
         released: yield* Ref.make<ReadonlyArray<string>>([]),
         analyse: yield* Ref.make(Option.none<Analyse>())
@@ -54,9 +57,10 @@ export class Faults extends Context.Service<Faults, {
 /** The rewards bulkhead as video sees it, without a ledger behind it. */
 const rewards = Layer.effect(
   Rewards,
-  Effect.map(Faults, ({ released, reserved, slots }) => {
+  Effect.map(Faults, ({ meanwhile, released, reserved, slots }) => {
     const reserve = Effect.fnUntraced(function*({ submissionId }: { readonly submissionId: string }) {
       const answer = yield* Ref.get(slots)
+      yield* Effect.flatten(Ref.getAndSet(meanwhile, Effect.void))
       if (answer === "full") return yield* new CampaignFull({})
       if (answer === "away") return yield* new Unavailable({ retry_after: 1 })
       yield* Ref.update(reserved, (all) => [...all, submissionId])

@@ -1,6 +1,7 @@
 import { Cause, Clock, Context, DateTime, Effect, Exit, Layer, Option } from "effect"
 import { SqlClient } from "effect/sql"
 import { PaymentId, SubmissionId, VideoId } from "../../domain/Ids.ts"
+import { CampaignEscrowStore } from "../../services/CampaignEscrowStore.ts"
 import * as Commands from "../../services/Commands.ts"
 import * as Queues from "../../services/CommandStore.ts"
 import { DisputeStore } from "../../services/DisputeStore.ts"
@@ -35,10 +36,11 @@ import { WebhookLogStore, WebhookQueue, webhookQueue } from "../../services/Webh
 import type { NamedQuery } from "./NamedQuery.ts"
 import { fingerprintQueries } from "./QueriesOfFingerprints.ts"
 import { identityQueries } from "./QueriesOfIdentity.ts"
-import { historyQueries, keyQueries, ledgerQueries, paymentQueries, rewardQueries } from "./QueriesOfMoney.ts"
+import { historyQueries, keyQueries, ledgerQueries, paymentQueries } from "./QueriesOfMoney.ts"
 import { moneyOutQueries } from "./QueriesOfMoneyOut.ts"
 import { purged, queueQueries, queueUse, worked } from "./QueriesOfQueues.ts"
 import { reviewQueries } from "./QueriesOfReview.ts"
+import { rewardQueries } from "./QueriesOfRewards.ts"
 import { videoQueries } from "./QueriesOfVideo.ts"
 import { webhookQueries } from "./QueriesOfWebhooks.ts"
 import { makeRecorder, type Recorded, type Recorder } from "./Recorder.ts"
@@ -67,6 +69,7 @@ const storesOn = (client: Layer.Layer<SqlClient.SqlClient>) =>
     DisputeStore.layer,
     ReconciliationStore.layer,
     RewardStore.layer,
+    CampaignEscrowStore.layer,
     VideoStore.layer.pipe(Layer.provide(Commands.verificationCommands())),
     UploadStore.layer,
     VerificationStore.layer.pipe(Layer.provide(Commands.settlementCommands())),
@@ -150,7 +153,7 @@ const queriesOf = Effect.fnUntraced(function*(recorder: Recorder) {
       real,
       now
     ),
-    ...rewardQueries(Context.get(stores, RewardStore), real, now),
+    ...rewardQueries(Context.get(stores, RewardStore), Context.get(stores, CampaignEscrowStore), real, now),
     ...videoQueries(
       Context.get(stores, VideoStore),
       Context.get(stores, VerificationStore),

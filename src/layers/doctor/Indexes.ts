@@ -92,11 +92,15 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     verification_commands_pkey: keeps("unique btree (sequence)", "the queue's order; its library made it")
   },
   "rewards.campaigns": {
+    campaigns_escrow: serves(
+      "btree (escrow_seen_at) WHERE ((status = 'closed'::text) AND (NOT escrow_emptied))",
+      "CampaignEscrowStore.closed"
+    ),
     campaigns_listed: serves("btree (created_at DESC, id DESC)", "RewardStore.list"),
     campaigns_open: serves("btree (sponsor_id) WHERE (status <> 'closed'::text)", "RewardStore.isInvolved"),
     campaigns_pkey: serves(
       "unique btree (id)",
-      "RewardStore.find RewardStore.setStatus RewardStore.edit RewardStore.intend RewardStore.setSlot"
+      "RewardStore.find RewardStore.setStatus RewardStore.edit RewardStore.intend CampaignEscrowStore.closed CampaignEscrowStore.emptied"
     ),
     campaigns_search: serves("gin (search)", "RewardStore.list")
   },
@@ -106,8 +110,14 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
       "btree (user_id) WHERE (status = ANY (ARRAY['reserving'::text, 'reserved'::text]))",
       "RewardStore.isInvolved"
     ),
-    slots_pkey: serves("unique btree (submission_id)", "RewardStore.intend RewardStore.slot RewardStore.setSlot"),
-    slots_unfinished: serves("btree (updated_at) WHERE (status = 'reserving'::text)", "RewardStore.unfinished")
+    slots_pkey: serves(
+      "unique btree (submission_id)",
+      "RewardStore.intend RewardStore.slot RewardStore.keep RewardStore.claim RewardStore.released RewardStore.paid"
+    ),
+    slots_unfinished: serves(
+      "btree (updated_at) WHERE (status = ANY (ARRAY['reserving'::text, 'releasing'::text]))",
+      "RewardStore.claimUnfinished"
+    )
   },
   "video.heartbeats": {
     heartbeats_pkey: serves("unique btree (process_id)", "VerificationStore.takeOver VerificationStore.beat")
@@ -155,10 +165,13 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     ),
     uploads_pkey: serves(
       "unique btree (id)",
-      "VideoStore.uploadStatus VideoStore.addSubmission VideoStore.enqueue UploadStore.find UploadStore.among UploadStore.complete UploadStore.cancel UploadStore.forget UploadStore.retire VerificationStore.begin VerificationStore.decide VerificationStore.fail"
+      "VideoStore.uploadStatus VideoStore.addSubmission VideoStore.enqueue UploadStore.find UploadStore.among UploadStore.begin UploadStore.complete UploadStore.cancel UploadStore.forget UploadStore.retire VerificationStore.begin VerificationStore.decide VerificationStore.fail"
     ),
     uploads_stored: serves("btree (user_id) INCLUDE (bytes) WHERE (removed_at IS NULL)", "VideoStore.addUpload"),
-    uploads_unfinished: serves("btree (user_id, expires_at) WHERE (status = 'pending'::text)", "VideoStore.addUpload")
+    uploads_unfinished: serves(
+      "btree (user_id, COALESCE(resumable_until, expires_at)) WHERE (status = 'pending'::text)",
+      "VideoStore.addUpload"
+    )
   },
   "wallet.accounts": {
     accounts_kind_owner_currency_key: serves(

@@ -1,17 +1,14 @@
 import { NodeCrypto } from "@effect/platform-node"
 import { DateTime, Effect, Option } from "effect"
 import { Mac, SecureRandom } from "effect/crypto"
-import { CampaignId, OperationId, PaymentId, SubmissionId, TransferId, UserId } from "../../domain/Ids.ts"
+import { OperationId, PaymentId, TransferId, UserId } from "../../domain/Ids.ts"
 import { Amount } from "../../domain/Money.ts"
-import type { StoredCampaign } from "../../domain/Rewards.ts"
-import { defaultRules } from "../../domain/Verification.ts"
 import { VerifiedEvent } from "../../services/Gateway.ts"
 import type { IdempotencyKeys } from "../../services/IdempotencyStore.ts"
 import type { LedgerHistoryStore } from "../../services/LedgerHistoryStore.ts"
 import type { Outcome } from "../../services/LedgerOutcome.ts"
 import type { LedgerCommand, LedgerStore, TransferCommand } from "../../services/LedgerStore.ts"
 import type { PaymentStore } from "../../services/PaymentStore.ts"
-import type { RewardStore } from "../../services/RewardStore.ts"
 import { after, named, type Uses } from "./NamedQuery.ts"
 import type { Samples } from "./Samples.ts"
 
@@ -185,50 +182,6 @@ export const paymentQueries = Effect.fnUntraced(function*(store: Payments, real:
   }
   return named("PaymentStore", uses)
 })
-
-type Rewards = RewardStore["Service"]
-
-export const rewardQueries = (store: Rewards, real: Samples, now: DateTime.Utc) => {
-  const campaign: StoredCampaign = {
-    id: fresh(CampaignId),
-    sponsorId: real.userId,
-    title: "doctor",
-    brief: "doctor",
-    reward: { amount, currency },
-    slots: 10,
-    perMember: 1,
-    rules: defaultRules,
-    status: "draft",
-    opensAt: Option.none(),
-    closesAt: Option.none(),
-    createdAt: now
-  }
-  const slot = {
-    submissionId: fresh(SubmissionId),
-    campaignId: campaign.id,
-    userId: real.userId,
-    rewardAmount: amount,
-    currency,
-    status: "reserving"
-  } as const
-  const insert = store.insert(campaign)
-  const intend = store.intend(slot, campaign)
-  const page = { viewer: real.userId, q: Option.none(), before: Option.none(), limit: 20 }
-  const before = Option.some({ at: DateTime.formatIso(now), id: campaign.id })
-  const uses: Uses<Rewards> = {
-    insert,
-    find: store.find(real.campaignId),
-    list: [store.list(page), store.list({ ...page, q: Option.some("doctor"), before })],
-    setStatus: after(insert, store.setStatus(campaign.id, "draft", "active")),
-    edit: after(insert, store.edit(campaign.id, { title: "doctor", brief: "doctor", closesAt: Option.none() })),
-    intend: after(insert, intend),
-    slot: store.slot(real.slotId),
-    setSlot: after(Effect.andThen(insert, intend), store.setSlot(slot.submissionId, "reserved", Option.none())),
-    isInvolved: store.isInvolved(real.userId),
-    unfinished: store.unfinished
-  }
-  return named("RewardStore", uses)
-}
 
 export const keyQueries = (name: string, store: IdempotencyKeys) => {
   const scope = { userId: fresh(UserId), scope: "POST /doctor", key: "doctor" }

@@ -76,6 +76,7 @@ export const videoQueries = (
   const ofUploads: Uses<Uploads> = {
     find: uploads.find(real.videoId),
     among: uploads.among([real.videoId, upload.id]),
+    begin: after(addUpload, uploads.begin(upload.id)),
     complete: after(addUpload, uploads.complete(upload.id, digest)),
     cancel: after(addUpload, uploads.cancel(upload.id)),
     forget: uploads.forget,
