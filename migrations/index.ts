@@ -21,6 +21,7 @@ import { disputes } from "./0020_disputes.ts"
 import { reconciliation } from "./0021_reconciliation.ts"
 import { campaignSubmissions } from "./0023_campaign_submissions.ts"
 import { webhooksOut } from "./0024_webhooks_out.ts"
+import { auditOfActs } from "./0029_audit_of_acts.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
 export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>> = {
@@ -44,5 +45,6 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0020_disputes": disputes,
   "0021_reconciliation": reconciliation,
   "0023_campaign_submissions": campaignSubmissions,
-  "0024_webhooks_out": webhooksOut
+  "0024_webhooks_out": webhooksOut,
+  "0029_audit_of_acts": auditOfActs
 }

@@ -77,10 +77,14 @@ export class Identity extends Context.Service<Identity, {
         const found = yield* withDatabase(store.findByEmail(email))
         if (Option.isNone(found)) {
           const now = yield* DateTime.now
-          const made = yield* withDatabase(store.insertUser(
-            yield* row({ ...wanted, email, displayName: Option.some(wanted.displayName) }),
-            now
-          ))
+          const account = yield* row({ ...wanted, email, displayName: Option.some(wanted.displayName) })
+          const made = yield* withDatabase(store.transaction(Effect.tap(
+            store.insertUser(account, now),
+            (user) =>
+              Option.isSome(user)
+                ? events.record({ kind: "registered", userId: user.value.id, roles: wanted.roles })
+                : Effect.void
+          )))
           if (Option.isSome(made)) return made.value
         }
         // Another process may have made it in between; it is there now, and accounts are never deleted by then.
@@ -88,6 +92,8 @@ export class Identity extends Context.Service<Identity, {
           Effect.flatMap(Effect.fromOption),
           Effect.catchTag("NoSuchElementError", Effect.die)
         )
+        // Every start seeds; the audit log is to have what changed.
+        if (hasRoles(user, wanted.roles)) return user
         return yield* Effect.catchTag(grantRoles(user.id, wanted.roles), "NotFound", Effect.die)
       })
 
@@ -133,6 +139,9 @@ export class Identity extends Context.Service<Identity, {
 interface NewAccount extends Registration {
   readonly roles: ReadonlyArray<Role>
 }
+
+const hasRoles = ({ roles }: User, wanted: ReadonlyArray<Role>) =>
+  roles.length === wanted.length && wanted.every((role) => roles.includes(role))
 
 const decodeEmail = Schema.decodeUnknownEffect(Email)
 const unknownAccount = () => new Unauthorized({ detail: "The account of this token does not exist any more." })
