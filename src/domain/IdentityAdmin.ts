@@ -83,7 +83,7 @@ export const SecurityEvent = Schema.Struct({
 }).annotate({ identifier: "SecurityEvent" })
 export type SecurityEvent = typeof SecurityEvent.Type
 
-/** A line of the audit log: what happened to an account, or what an administrator did on the ledger. */
+/** A line of the audit log: a security event, or what an administrator did on the ledger. */
 export const AuditEntry = Schema.Union([SecurityEvent, LedgerAct])
 export type AuditEntry = typeof AuditEntry.Type
 

@@ -10,7 +10,7 @@ import {
   type User
 } from "../domain/Identity.ts"
 import { UserId } from "../domain/Ids.ts"
-import type { Role } from "../domain/Principal.ts"
+import { type Role, sameRoles } from "../domain/Principal.ts"
 import { NotFound, type TooManyRequests, Unauthorized, type Unavailable } from "../domain/Problem.ts"
 import { withDatabase } from "./Database.ts"
 import { SecurityEvents } from "./IdentityEvents.ts"
@@ -55,6 +55,9 @@ export class Identity extends Context.Service<Identity, {
       const grantRoles = Effect.fn("Identity.grantRoles")(function*(userId: UserId, roles: ReadonlyArray<Role>) {
         const now = yield* DateTime.now
         const { user } = yield* withDatabase(store.transaction(Effect.gen(function*() {
+          const before = yield* store.findById(userId)
+          // Every start seeds; the audit log is to have what changed.
+          if (Option.isSome(before) && sameRoles(before.value.user.roles, roles)) return before.value
           const changed = yield* store.setRoles(userId, roles, now)
           if (Option.isNone(changed)) return yield* new NotFound({})
           yield* events.record({ kind: "roles_changed", userId, roles })
@@ -92,8 +95,6 @@ export class Identity extends Context.Service<Identity, {
           Effect.flatMap(Effect.fromOption),
           Effect.catchTag("NoSuchElementError", Effect.die)
         )
-        // Every start seeds; the audit log is to have what changed.
-        if (hasRoles(user, wanted.roles)) return user
         return yield* Effect.catchTag(grantRoles(user.id, wanted.roles), "NotFound", Effect.die)
       })
 
@@ -139,9 +140,6 @@ export class Identity extends Context.Service<Identity, {
 interface NewAccount extends Registration {
   readonly roles: ReadonlyArray<Role>
 }
-
-const hasRoles = ({ roles }: User, wanted: ReadonlyArray<Role>) =>
-  roles.length === wanted.length && wanted.every((role) => roles.includes(role))
 
 const decodeEmail = Schema.decodeUnknownEffect(Email)
 const unknownAccount = () => new Unauthorized({ detail: "The account of this token does not exist any more." })

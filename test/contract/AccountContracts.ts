@@ -190,7 +190,19 @@ export const accountContracts: Contracts = {
     shape: {
       "": ["exportedAt", "user", "sessions", "securityEvents", "wallets", "elsewhere"],
       "sessions.0": session,
-      "securityEvents.0": ["id", "kind", "userId", "by", "sessionId", "reason", "roles", "requestId", "createdAt"],
+      "securityEvents.0": [
+        "id",
+        "kind",
+        "userId",
+        "by",
+        "sessionId",
+        "reason",
+        "roles",
+        "subject",
+        "scope",
+        "requestId",
+        "createdAt"
+      ],
       "wallets.0": ["id", "currency", "balance", "held", "available"]
     },
     attempt: Effect.gen(function*() {
