@@ -215,7 +215,9 @@ export const accountContracts: Contracts = {
       const member = yield* register()
       const all = yield* client.account.exportMe().pipe(as(member))
       assert.strictEqual(all.user.email, member.email)
-      assert.deepStrictEqual(all.securityEvents.map(({ kind }) => kind), ["account_exported", "registered"])
+      // The request for the mail that a registration causes is recorded when the mail is made.
+      const kinds = all.securityEvents.map(({ kind }) => kind).filter((kind) => kind !== "email_verification_requested")
+      assert.deepStrictEqual(kinds, ["account_exported", "registered"])
     })
   },
   "DELETE /api/auth/me": {
