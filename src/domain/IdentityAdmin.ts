@@ -4,6 +4,7 @@ import { SecurityEventId, SessionId, UserId } from "./Ids.ts"
 import { LedgerAct } from "./LedgerAdmin.ts"
 import { Role } from "./Principal.ts"
 import { Problem } from "./Problem.ts"
+import { WebhookScope } from "./WebhookEndpoints.ts"
 
 const Reason = Schema.String.check(Schema.isMinLength(3), Schema.isMaxLength(280))
 
@@ -42,13 +43,26 @@ export const SecurityEventKind = Schema.Literals([
   "account_disabled",
   "account_enabled",
   "account_exported",
-  "account_erased"
+  "account_erased",
+  "login_locked",
+  "email_verification_requested",
+  "mail_limit_reached",
+  "payout_approved",
+  "payout_rejected",
+  "webhook_replayed",
+  "reconciliation_run",
+  "dead_letter_requeued",
+  "webhook_endpoint_created",
+  "webhook_endpoint_changed",
+  "webhook_endpoint_rotated",
+  "webhook_endpoint_deleted"
 ])
 export type SecurityEventKind = typeof SecurityEventKind.Type
 
 /**
- * Something that happened to an account. Ids only, so that it can stay when the account is erased; `requestId` leads to the
- * access log. `userId` is null where somebody tried an address that has no account, `by` where nobody was signed in.
+ * Something that happened to an account, or that an administrator did. Ids only, so that it can stay when the account is
+ * erased; `requestId` leads to the access log. `userId` is whom it concerns: null where somebody tried an address that has no
+ * account, or where it is about nobody. `by` is null where nobody was signed in.
  */
 export const SecurityEvent = Schema.Struct({
   id: SecurityEventId,
@@ -58,12 +72,18 @@ export const SecurityEvent = Schema.Struct({
   sessionId: Schema.NullOr(SessionId),
   reason: Schema.NullOr(Schema.String),
   roles: Schema.NullOr(Schema.Array(Role)),
+  subject: Schema.NullOr(Schema.String).annotate({
+    description: "What was acted on: a payout, `queue/command`, `provider:event`, a report or an endpoint, by its id"
+  }),
+  scope: Schema.NullOr(WebhookScope).annotate({
+    description: "Of a webhook endpoint: `all` is told of what concerns others"
+  }),
   requestId: Schema.String,
   createdAt: Schema.DateTimeUtcFromString
 }).annotate({ identifier: "SecurityEvent" })
 export type SecurityEvent = typeof SecurityEvent.Type
 
-/** A line of the audit log: what happened to an account, or what an administrator did on the ledger. */
+/** A line of the audit log: a security event, or what an administrator did on the ledger. */
 export const AuditEntry = Schema.Union([SecurityEvent, LedgerAct])
 export type AuditEntry = typeof AuditEntry.Type
 

@@ -38,7 +38,10 @@ const auditLog = HttpApiEndpoint.get("auditLog", "/api/admin/audit-log", {
   query: pageQuery,
   success: pageOf(AuditEntry),
   error: [InvalidRequest, Unavailable]
-})
+}).annotate(
+  OpenApi.Description,
+  "Newest first: what happened to accounts and what administrators did, whichever part of the system it was in."
+)
 
 const invariants = HttpApiEndpoint.get("invariants", "/api/admin/invariants", {
   success: InvariantReport,

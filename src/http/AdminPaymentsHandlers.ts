@@ -24,9 +24,14 @@ export const AdminPaymentsHandlers = HttpApiBuilder.group(
       reject: ({ params, payload }) =>
         Effect.flatMap(CurrentUser, ({ userId }) => payouts.reject(params.id, userId, payload.reason)),
       reports: ({ query }) => reconciliation.reports({ cursor: query.cursor, limit: query.limit ?? defaultLimit }),
-      reconcile: ({ payload }) => reconciliation.run(payload.hours ?? defaultHours),
+      reconcile: ({ payload }) =>
+        Effect.flatMap(
+          CurrentUser,
+          ({ userId }) => reconciliation.run(payload.hours ?? defaultHours, userId)
+        ),
       webhooks: ({ query }) => inbox.list({ cursor: query.cursor, limit: query.limit ?? defaultLimit }),
-      replay: ({ params }) => inbox.replay(params.provider, params.eventId)
+      replay: ({ params }) =>
+        Effect.flatMap(CurrentUser, ({ userId }) => inbox.replay(params.provider, params.eventId, userId))
     })
   })
 )

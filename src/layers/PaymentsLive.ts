@@ -1,4 +1,5 @@
 import { Effect, Layer } from "effect"
+import { PaymentActs } from "../services/AuditStore.ts"
 import { PaymentCommands, paymentCommands } from "../services/Commands.ts"
 import { PaymentQueue, paymentQueue } from "../services/CommandStore.ts"
 import { Disputes } from "../services/Disputes.ts"
@@ -74,6 +75,7 @@ export const PaymentsLive = Layer.suspend(() => {
   const own = Layer.mergeAll(
     PaymentStore.layer,
     OutgoingStore.layer,
+    PaymentActs.layer,
     DisputeStore.layer,
     ReconciliationStore.layer,
     paymentCommands("consumer"),

@@ -37,7 +37,7 @@ const merged = (events: ReadonlyArray<Line>, acts: ReadonlyArray<Line>, limit: n
   return taken
 }
 
-/** What happened to accounts, and what administrators did on the ledger, as one list. */
+/** What every bulkhead recorded, and what administrators did on the ledger, as one list. */
 export class AuditLog extends Context.Service<AuditLog, {
   /** Newest first. */
   page(query: { readonly cursor: string | undefined; readonly limit: number }): Effect.Effect<

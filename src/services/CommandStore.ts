@@ -2,7 +2,9 @@ import { Context, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import type { QueueName } from "../domain/DeadLetters.ts"
+import { UserId } from "../domain/Ids.ts"
 import { PositionInstant } from "../domain/Page.ts"
+import { type Happened, recorder } from "./AuditStore.ts"
 import { decoded } from "./Database.ts"
 
 export const LetterRow = Schema.Struct({
@@ -42,6 +44,14 @@ export class VerificationQueue
   extends Context.Service<VerificationQueue, CommandStore>()("midnight/services/VerificationQueue")
 {}
 
+const decodeUserId = Schema.decodeUnknownOption(UserId)
+/** What the audit log has of a requeue. `by` may be no account: the command of an operator. */
+export const requeued = (queue: QueueName, id: string, by: string): Happened => ({
+  kind: "dead_letter_requeued",
+  by: Option.getOrUndefined(decodeUserId(by)),
+  subject: `${queue}/${id}`
+})
+
 /** `revive` brings what the command is about back to where it can be worked, in the same transaction. */
 const make = (
   table: QueueName,
@@ -50,6 +60,7 @@ const make = (
   Effect.gen(function*() {
     const sql = yield* SqlClient.SqlClient
     const queue = sql(`queue.${table}`)
+    const record = recorder(sql)
 
     const deadLetters = SqlSchema.findAll({
       Request: Schema.Struct({
@@ -82,6 +93,7 @@ const make = (
       yield* sql`
         INSERT INTO queue.requeues (queue_name, command_id, requeued_by, last_failure)
         VALUES (${table}, ${id}, ${by}, ${dead.failure})`
+      yield* record(requeued(table, id, by))
       yield* revive(sql, id)
       return true
     }, sql.withTransaction)

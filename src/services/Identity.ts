@@ -10,7 +10,7 @@ import {
   type User
 } from "../domain/Identity.ts"
 import { UserId } from "../domain/Ids.ts"
-import type { Role } from "../domain/Principal.ts"
+import { type Role, sameRoles } from "../domain/Principal.ts"
 import { NotFound, type TooManyRequests, Unauthorized, type Unavailable } from "../domain/Problem.ts"
 import { withDatabase } from "./Database.ts"
 import { SecurityEvents } from "./IdentityEvents.ts"
@@ -55,6 +55,9 @@ export class Identity extends Context.Service<Identity, {
       const grantRoles = Effect.fn("Identity.grantRoles")(function*(userId: UserId, roles: ReadonlyArray<Role>) {
         const now = yield* DateTime.now
         const { user } = yield* withDatabase(store.transaction(Effect.gen(function*() {
+          const before = yield* store.findById(userId)
+          // Every start seeds; the audit log is to have what changed.
+          if (Option.isSome(before) && sameRoles(before.value.user.roles, roles)) return before.value
           const changed = yield* store.setRoles(userId, roles, now)
           if (Option.isNone(changed)) return yield* new NotFound({})
           yield* events.record({ kind: "roles_changed", userId, roles })
@@ -77,10 +80,14 @@ export class Identity extends Context.Service<Identity, {
         const found = yield* withDatabase(store.findByEmail(email))
         if (Option.isNone(found)) {
           const now = yield* DateTime.now
-          const made = yield* withDatabase(store.insertUser(
-            yield* row({ ...wanted, email, displayName: Option.some(wanted.displayName) }),
-            now
-          ))
+          const account = yield* row({ ...wanted, email, displayName: Option.some(wanted.displayName) })
+          const made = yield* withDatabase(store.transaction(Effect.tap(
+            store.insertUser(account, now),
+            (user) =>
+              Option.isSome(user)
+                ? events.record({ kind: "registered", userId: user.value.id, roles: wanted.roles })
+                : Effect.void
+          )))
           if (Option.isSome(made)) return made.value
         }
         // Another process may have made it in between; it is there now, and accounts are never deleted by then.

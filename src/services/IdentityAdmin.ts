@@ -4,7 +4,7 @@ import type { Email } from "../domain/Identity.ts"
 import { type AdminUser, OwnAccount, type RolesChange } from "../domain/IdentityAdmin.ts"
 import { UserId } from "../domain/Ids.ts"
 import { cursorOf, cut } from "../domain/Page.ts"
-import type { Principal } from "../domain/Principal.ts"
+import { type Principal, sameRoles } from "../domain/Principal.ts"
 import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
 import { withDatabase } from "./Database.ts"
 import { SecurityEvents } from "./IdentityEvents.ts"
@@ -108,6 +108,8 @@ const make = Effect.gen(function*() {
       return yield* changing(
         userId,
         Effect.gen(function*() {
+          const before = yield* store.findById(userId)
+          if (Option.isSome(before) && sameRoles(before.value.user.roles, roles)) return before
           const changed = yield* store.setRoles(userId, roles, now)
           if (Option.isSome(changed)) {
             yield* events.record({ kind: "roles_changed", userId, by: by.userId, reason, roles })

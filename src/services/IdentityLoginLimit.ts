@@ -35,6 +35,7 @@ export class LoginLimit extends Context.Service<LoginLimit, {
     Effect.gen(function*() {
       const store = yield* IdentityStore
       const events = yield* SecurityEvents
+      const noteLockout = lockoutsOf(store, events)
       const locks = yield* Effect.all(Array.from({ length: 64 }, () => Semaphore.make(1)))
 
       // Check, hash and record of one account follow one another: interleaved, twenty guesses at once would all see a count
@@ -65,12 +66,40 @@ export class LoginLimit extends Context.Service<LoginLimit, {
         attempt: ({ address, email }, proof) => {
           const account = accountKey(email)
           return oneAtATime(account, attempt(account, address, proof)).pipe(
+            Effect.tapError((error) =>
+              error instanceof TooManyRequests ? noteLockout(email, error.retry_after) : Effect.void
+            ),
             Effect.timeoutOrElse({ duration: "10 seconds", orElse: busy })
           )
         }
       })
     })
   )
+}
+
+const mostLockouts = 1_000
+
+/**
+ * Keeps once that an account was locked out, not each attempt meanwhile: whoever goes on guessing must not fill a table that
+ * only grows. Several processes keep it once each.
+ */
+const lockoutsOf = (store: IdentityStore["Service"], events: SecurityEvents["Service"]) => {
+  const ends = new Map<string, number>()
+  return Effect.fnUntraced(function*(email: Email, seconds: number) {
+    const key = Buffer.from(accountKey(email)).toString("hex")
+    const now = DateTime.toEpochMillis(yield* DateTime.now)
+    if (now < (ends.get(key) ?? 0)) return
+    // Before the rest, so that of several attempts at once one records it.
+    ends.delete(key)
+    ends.set(key, now + seconds * 1_000)
+    const [oldest] = ends.keys()
+    if (ends.size > mostLockouts && oldest !== undefined) ends.delete(oldest)
+    const account = yield* withDatabase(store.findByEmail(email))
+    const userId = Option.getOrUndefined(account)?.user.id
+    yield* withDatabase(events.record({ kind: "login_locked", userId })).pipe(
+      Effect.onError(() => Effect.sync(() => ends.delete(key)))
+    )
+  })
 }
 
 const busy = () => Effect.fail(new Unavailable({ detail: "Signing in takes too long at this moment.", retry_after: 2 }))

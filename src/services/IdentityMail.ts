@@ -42,6 +42,11 @@ const unoffered = (
     ? Effect.fail(error.cause)
     : Effect.die(error)
 
+const requestOf = {
+  verify_email: "email_verification_requested",
+  reset_password: "password_reset_requested"
+} as const
+
 /** Where mail comes from and leads to. */
 export class MailSettings extends Context.Service<MailSettings, {
   /** The app's pages that take tokens; without it a mail has the token alone. */
@@ -70,7 +75,7 @@ export class MailDelivery extends Context.Service<MailDelivery, {
         const now = yield* DateTime.now
         const issued = yield* withDatabase(store.transaction(Effect.gen(function*() {
           const issued = yield* tokens.issue({ hash: RefreshTokens.hashOf(token), userId, purpose }, now)
-          if (issued && purpose === "reset_password") yield* events.record({ kind: "password_reset_requested", userId })
+          yield* events.record({ kind: issued ? requestOf[purpose] : "mail_limit_reached", userId })
           return issued
         })))
         return issued ? Option.some(token) : Option.none<Redacted.Redacted<string>>()
@@ -84,9 +89,14 @@ export class MailDelivery extends Context.Service<MailDelivery, {
 
       return MailDelivery.of({
         work: Effect.fn("MailDelivery.work")(function*({ kind, userId }, id) {
-          if (Option.isNone(userId)) return
-          const account = yield* withDatabase(store.findById(userId.value))
-          if (Option.isNone(account) || Option.isSome(account.value.disabledAt)) return
+          const account = Option.isSome(userId) ? yield* withDatabase(store.findById(userId.value)) : Option.none()
+          if (Option.isNone(account) || Option.isSome(account.value.disabledAt)) {
+            // Nothing is sent; that somebody tried is kept, without the address.
+            if (kind === "password_changed") return
+            return yield* withDatabase(
+              events.record({ kind: requestOf[kind], userId: Option.getOrUndefined(account)?.user.id })
+            )
+          }
           const letter = yield* letterOf(kind, account.value)
           if (Option.isNone(letter)) return
           yield* mailer.send({ id, to: account.value.user.email, ...letter.value })

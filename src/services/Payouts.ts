@@ -21,6 +21,7 @@ import {
 import { CurrentUser } from "../domain/Principal.ts"
 import { type InvalidRequest, NotFound, TooManyRequests, type Unavailable } from "../domain/Problem.ts"
 import { InsufficientFunds, walletOf } from "../domain/Wallet.ts"
+import { PaymentActs } from "./AuditStore.ts"
 import { createdCause, currentOrigin, offeredWith, PaymentCommands } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
 import { Gateways } from "./Gateway.ts"
@@ -81,6 +82,7 @@ const make = Effect.gen(function*() {
   const outgoings = yield* Outgoings
   const gateways = yield* Gateways
   const commands = yield* PaymentCommands
+  const acts = yield* PaymentActs
   const ledger = yield* Ledger
   const sealed = yield* Sealed
   const { approvalAbove, currencies, dailyLimit } = yield* PayoutSettings
@@ -177,19 +179,26 @@ const make = Effect.gen(function*() {
   })
 
   const approve = Effect.fn("Payouts.approve")(function*(id: PayoutId, by: UserId, reason: string) {
-    const { id: outgoingId } = yield* shown(id)
+    const { id: outgoingId, userId } = yield* shown(id)
     const written = yield* withDatabase(store.transaction(Effect.gen(function*() {
       const written = yield* store.approve(outgoingId, by, reason)
       const command = { ...(yield* currentOrigin), outgoingId }
-      if (written.changed) yield* offeredWith(commands.offer(command, { id: `${outgoingId}:approved` }))
+      if (!written.changed) return written
+      yield* acts.record({ kind: "payout_approved", userId, by, reason, subject: outgoingId })
+      yield* offeredWith(commands.offer(command, { id: `${outgoingId}:approved` }))
       return written
     })))
     return adminPayout(yield* decided(written, "processing"))
   })
 
   const reject = Effect.fn("Payouts.reject")(function*(id: PayoutId, by: UserId, reason: string) {
-    const row = yield* shown(id)
-    return adminPayout(yield* decided(yield* withDatabase(store.reject(row.id, by, reason)), "failed"))
+    const { id: outgoingId, userId } = yield* shown(id)
+    const written = yield* withDatabase(store.transaction(Effect.gen(function*() {
+      const written = yield* store.reject(outgoingId, by, reason)
+      if (written.changed) yield* acts.record({ kind: "payout_rejected", userId, by, reason, subject: outgoingId })
+      return written
+    })))
+    return adminPayout(yield* decided(written, "failed"))
   })
 
   const list = Effect.fn("Payouts.list")(function*({ cursor, limit }: Page) {

@@ -1,10 +1,11 @@
 import { Context, DateTime, Effect, Layer, Option, Schema, Semaphore } from "effect"
-import { OutgoingId } from "../domain/Ids.ts"
+import { OutgoingId, type UserId } from "../domain/Ids.ts"
 import type { Outgoing } from "../domain/Outgoing.ts"
 import { cursorOf, cut } from "../domain/Page.ts"
 import type { Provider } from "../domain/Payments.ts"
 import type { InvalidRequest, Unavailable } from "../domain/Problem.ts"
 import type { Difference, ReconciliationReport } from "../domain/Reconciliation.ts"
+import { PaymentActs } from "./AuditStore.ts"
 import { withDatabase } from "./Database.ts"
 import { Disputes } from "./Disputes.ts"
 import { DisputeStore } from "./DisputeStore.ts"
@@ -46,8 +47,8 @@ const outgoingIdOf = Schema.decodeUnknownOption(OutgoingId)
 export class Reconciliation extends Context.Service<Reconciliation, {
   /** Asks about payments, refunds, payouts and disputes that have not moved for a while. */
   readonly askAboutStuck: Effect.Effect<void, Unavailable>
-  /** Reads the providers' lists so many hours back. */
-  run(hours: number): Effect.Effect<ReconciliationReport, Unavailable>
+  /** Reads the providers' lists so many hours back. One that somebody asked for is in the audit log before it begins. */
+  run(hours: number, by?: UserId): Effect.Effect<ReconciliationReport, Unavailable>
   reports(page: { readonly cursor: string | undefined; readonly limit: number }): Effect.Effect<
     { readonly items: ReadonlyArray<ReconciliationReport>; readonly nextCursor: string | null },
     InvalidRequest | Unavailable
@@ -58,6 +59,7 @@ export class Reconciliation extends Context.Service<Reconciliation, {
 
 const make = Effect.gen(function*() {
   const store = yield* ReconciliationStore
+  const acts = yield* PaymentActs
   const gateways = yield* Gateways
   const payments = yield* PaymentStore
   const outgoing = yield* OutgoingStore
@@ -195,8 +197,12 @@ const make = Effect.gen(function*() {
     yield* pages(since, gateway.listDisputes, (item) => dispute(provider, item, found))
   })
 
-  const run = Effect.fn("Reconciliation.run")(function*(hours: number) {
+  const run = Effect.fn("Reconciliation.run")(function*(hours: number, by?: UserId) {
     const createdAt = yield* DateTime.now
+    const id = uuidV7(DateTime.toEpochMillis(createdAt))
+    if (by !== undefined) {
+      yield* withDatabase(acts.record({ kind: "reconciliation_run", by, subject: id }))
+    }
     const since = DateTime.subtract(createdAt, { hours })
     const found: Found = { compared: 0, repaired: 0, differences: [] }
     const unavailable: Array<ReconciliationReport["unavailable"][number]> = []
@@ -210,7 +216,7 @@ const make = Effect.gen(function*() {
       )
     }
     const report = {
-      id: uuidV7(DateTime.toEpochMillis(createdAt)),
+      id,
       since,
       createdAt,
       compared: found.compared,

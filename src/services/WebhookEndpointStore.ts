@@ -9,6 +9,7 @@ import {
   WebhookEndpointView,
   WebhookScope
 } from "../domain/WebhookEndpoints.ts"
+import { type Happened, recorder } from "./AuditStore.ts"
 import { decoded } from "./Database.ts"
 
 export const endpointFields = {
@@ -62,14 +63,33 @@ export class WebhookEndpointStore extends Context.Service<WebhookEndpointStore, 
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const columns = sql.literal(endpointColumns)
+      const record = recorder(sql)
       const rows = Effect.flatMap((found: ReadonlyArray<unknown>) => decoded(decodeRows(found)))
       const first = (found: Effect.Effect<ReadonlyArray<unknown>, SqlError>) =>
         Effect.map(rows(found), (all) => Option.fromUndefinedOr(all[0]))
+      /** One transaction: what its owner did with it, and its record. */
+      const recording = (kind: Happened["kind"], work: Effect.Effect<Option.Option<WebhookEndpoint>, SqlError>) =>
+        work.pipe(
+          Effect.tap((done) =>
+            Option.isSome(done)
+              ? record({
+                kind,
+                userId: done.value.userId,
+                by: done.value.userId,
+                subject: done.value.id,
+                scope: done.value.scope
+              })
+              : Effect.void
+          ),
+          sql.withTransaction
+        )
       const json = (events: WebhookEndpoint["events"]) =>
         sql`ARRAY(SELECT jsonb_array_elements_text(${JSON.stringify(events)}::text::jsonb))`
 
       const insert = (e: NewEndpoint, now: DateTime.Utc) =>
-        first(sql`
+        recording(
+          "webhook_endpoint_created",
+          first(sql`
           INSERT INTO webhooks.endpoints (id, user_id, slot, scope, url, description, events, secret, created_at, updated_at)
           SELECT ${e.id}::uuid, ${e.userId}::uuid, free, ${e.scope}, ${e.url}, ${Option.getOrNull(e.description)}::text,
                  ${json(e.events)}, ${e.secret}::bytea, ${DateTime.formatIso(now)}::timestamptz,
@@ -79,6 +99,7 @@ export class WebhookEndpointStore extends Context.Service<WebhookEndpointStore, 
                               WHERE t.user_id = ${e.userId} AND t.slot = free AND t.deleted_at IS NULL)
            ORDER BY free LIMIT 1
           ON CONFLICT (user_id, slot) WHERE deleted_at IS NULL DO NOTHING RETURNING ${columns}`)
+        )
 
       const edit = Effect.fn("WebhookEndpointStore.edit")(function*(e: WebhookEndpoint, now: DateTime.Utc) {
         const at = DateTime.formatIso(now)
@@ -97,7 +118,7 @@ export class WebhookEndpointStore extends Context.Service<WebhookEndpointStore, 
                    updated_at = ${at}::timestamptz WHERE endpoint_id = ${e.id} AND state = 'pending'`
         }
         return written
-      }, sql.withTransaction)
+      }, (work) => recording("webhook_endpoint_changed", work))
 
       const listRows = SqlSchema.findAll({
         Request: Schema.Struct({
@@ -119,18 +140,21 @@ export class WebhookEndpointStore extends Context.Service<WebhookEndpointStore, 
         list: (page) => decoded(listRows(page)),
         edit,
         rotate: ({ id, userId }, secret, previousUntil) =>
-          first(sql`
+          recording(
+            "webhook_endpoint_rotated",
+            first(sql`
             UPDATE webhooks.endpoints SET previous_secret = secret,
                    previous_until = ${DateTime.formatIso(previousUntil)}::timestamptz, secret = ${secret}::bytea
-             WHERE id = ${id} AND user_id = ${userId} AND deleted_at IS NULL RETURNING ${columns}`),
+             WHERE id = ${id} AND user_id = ${userId} AND deleted_at IS NULL RETURNING ${columns}`)
+          ),
         remove: (userId, id, now) =>
-          Effect.map(
-            sql`
+          recording(
+            "webhook_endpoint_deleted",
+            first(sql`
             UPDATE webhooks.endpoints SET deleted_at = ${DateTime.formatIso(now)}::timestamptz, due_at = NULL,
                    secret = decode('00', 'hex'), previous_secret = NULL, previous_until = NULL
-             WHERE id = ${id} AND user_id = ${userId} AND deleted_at IS NULL RETURNING id`,
-            (found) => found.length === 1
-          )
+             WHERE id = ${id} AND user_id = ${userId} AND deleted_at IS NULL RETURNING ${columns}`)
+          ).pipe(Effect.map(Option.isSome))
       })
     })
   )

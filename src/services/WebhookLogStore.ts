@@ -5,7 +5,8 @@ import { WebhookEndpointId } from "../domain/Ids.ts"
 import { PositionInstant } from "../domain/Page.ts"
 import { DeliveryAttempt, DeliveryState, givenUpAfter, WebhookEventId } from "../domain/WebhookDeliveries.ts"
 import { WebhookEventType } from "../domain/WebhookEndpoints.ts"
-import { type CommandStore, LetterRow, Standing } from "./CommandStore.ts"
+import { recorder } from "./AuditStore.ts"
+import { type CommandStore, LetterRow, requeued, Standing } from "./CommandStore.ts"
 import { decoded } from "./Database.ts"
 
 const Row = Schema.Struct({
@@ -54,6 +55,7 @@ export const webhookQueue = () =>
 
 const make = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
+  const record = recorder(sql)
   const columns = sql.literal(`d.seq, v.id, v.type, d.state, d.attempts, d.last_failure AS "lastFailure",
     d.next_at AS "nextAttemptAt", d.log::text AS log, d.created_at AS "createdAt"`)
 
@@ -135,6 +137,7 @@ const make = Effect.gen(function*() {
     yield* sql`
       INSERT INTO queue.requeues (queue_name, command_id, requeued_by, last_failure)
       VALUES ('webhook_deliveries', ${id}, ${by}, ${found.value.lastFailure})`
+    yield* record(requeued("webhook_deliveries", id, by))
     return true
   }, sql.withTransaction)
 

@@ -1,8 +1,10 @@
 import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
+import type { UserId } from "../domain/Ids.ts"
 import { cursorOf, cut, PositionInstant } from "../domain/Page.ts"
 import { Provider } from "../domain/Payments.ts"
 import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
 import { EventId, type InboxEvent, type Replayed } from "../domain/Reconciliation.ts"
+import { PaymentActs } from "./AuditStore.ts"
 import { currentOrigin, offeredWith, PaymentCommands, subjectOf } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
 import { ReconciliationStore } from "./ReconciliationStore.ts"
@@ -19,13 +21,14 @@ export class Webhooks extends Context.Service<Webhooks, {
     InvalidRequest | Unavailable
   >
   /** Does again what the event led to: the provider is asked about what it was about. As often as one likes. */
-  replay(provider: Provider, eventId: string): Effect.Effect<typeof Replayed.Type, NotFound | Unavailable>
+  replay(provider: Provider, eventId: string, by: UserId): Effect.Effect<typeof Replayed.Type, NotFound | Unavailable>
 }>()("midnight/services/payments/Webhooks") {
   static readonly layer = Layer.effect(
     Webhooks,
     Effect.gen(function*() {
       const store = yield* ReconciliationStore
       const commands = yield* PaymentCommands
+      const acts = yield* PaymentActs
 
       const list = Effect.fn("Webhooks.list")(
         function*({ cursor, limit }: { readonly cursor: string | undefined; readonly limit: number }) {
@@ -47,17 +50,21 @@ export class Webhooks extends Context.Service<Webhooks, {
         }
       )
 
-      const replay = Effect.fn("Webhooks.replay")(function*(provider: Provider, eventId: string) {
+      const replay = Effect.fn("Webhooks.replay")(function*(provider: Provider, eventId: string, by: UserId) {
         const event = yield* withDatabase(store.event(provider, eventId))
         if (Option.isNone(event)) return yield* new NotFound({ detail: "There is no such event." })
         const replayedAt = yield* DateTime.now
         const subject = subjectOf(provider, event.value)
-        if (Option.isSome(subject)) {
+        const again = Effect.gen(function*() {
+          if (Option.isNone(subject)) return
           const { about, id } = subject.value
           const command = { ...(yield* currentOrigin), ...about }
-          const again = `${id}:${eventId}:${DateTime.toEpochMillis(replayedAt)}`
-          yield* withDatabase(offeredWith(commands.offer(command, { id: again })))
-        }
+          const cause = `${id}:${eventId}:${DateTime.toEpochMillis(replayedAt)}`
+          yield* offeredWith(commands.offer(command, { id: cause }))
+        })
+        yield* withDatabase(
+          acts.recording({ kind: "webhook_replayed", by, subject: `${provider}:${eventId}` }, again)
+        )
         return { provider, eventId, replayedAt }
       })
 

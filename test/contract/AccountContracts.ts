@@ -190,7 +190,19 @@ export const accountContracts: Contracts = {
     shape: {
       "": ["exportedAt", "user", "sessions", "securityEvents", "wallets", "elsewhere"],
       "sessions.0": session,
-      "securityEvents.0": ["id", "kind", "userId", "by", "sessionId", "reason", "roles", "requestId", "createdAt"],
+      "securityEvents.0": [
+        "id",
+        "kind",
+        "userId",
+        "by",
+        "sessionId",
+        "reason",
+        "roles",
+        "subject",
+        "scope",
+        "requestId",
+        "createdAt"
+      ],
       "wallets.0": ["id", "currency", "balance", "held", "available"]
     },
     attempt: Effect.gen(function*() {
@@ -203,7 +215,9 @@ export const accountContracts: Contracts = {
       const member = yield* register()
       const all = yield* client.account.exportMe().pipe(as(member))
       assert.strictEqual(all.user.email, member.email)
-      assert.deepStrictEqual(all.securityEvents.map(({ kind }) => kind), ["account_exported", "registered"])
+      // The request for the mail that a registration causes is recorded when the mail is made.
+      const kinds = all.securityEvents.map(({ kind }) => kind).filter((kind) => kind !== "email_verification_requested")
+      assert.deepStrictEqual(kinds, ["account_exported", "registered"])
     })
   },
   "DELETE /api/auth/me": {

@@ -25,7 +25,9 @@ const me = ({ token }: Member) =>
 const post = (path: string, { token }: Member, body: object) => send({ method: "POST", path, token, body })
 const kinds = (id: string) =>
   Effect.map(
-    owner(`SELECT kind, by_id FROM identity.security_events WHERE user_id = '${id}' ORDER BY id`),
+    // The mail of a registration is made, and that recorded, whenever its command is worked.
+    owner(`SELECT kind, by_id FROM identity.security_events
+            WHERE user_id = '${id}' AND kind <> 'email_verification_requested' ORDER BY id`),
     (rows) => rows.map(([kind, by]) => [kind, by])
   )
 
@@ -172,6 +174,10 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("accounts", 
         const { client } = yield* ApiTest
         const admin = yield* register("admin")
         const member = yield* register()
+        // Recorded when their mails are made; then nothing comes in between.
+        const mails = `SELECT count(*) FROM identity.security_events WHERE kind = 'email_verification_requested'
+                         AND user_id IN ('${admin.id}', '${member.id}')`
+        yield* eventually(countOf(mails), (made) => made === 2)
         const adjust = client.admin.adjust({ payload: { userId: member.id, amount: 7, currency: "NGN", reason } })
         const { id } = yield* adjust.pipe(keyed, as(admin))
         yield* post("/api/auth/logout", member, {})

@@ -106,20 +106,10 @@ const ofTokens = (store: Tokens, { addUser, hash, now, userId }: MadeUp): Uses<T
   }
 }
 
-const ofEvents = (store: Events, real: Samples, { now, userId }: MadeUp): Uses<Events> => {
+const ofEvents = (store: Events, real: Samples, { userId }: MadeUp): Uses<Events> => {
   const id = SecurityEventId.make(SecureRandom.uuidV7Unsafe())
   return {
-    insert: store.insert({
-      id,
-      kind: "login",
-      userId,
-      by: userId,
-      sessionId: null,
-      reason: null,
-      roles: null,
-      requestId: "doctor",
-      createdAt: now
-    }),
+    record: store.record({ kind: "login", userId, by: userId }),
     page: [
       store.page({ of: Option.none(), before: Option.some(id), limit: 21 }),
       store.page({ of: Option.some(real.userId), before: Option.some(id), limit: 21 })
