@@ -11,8 +11,8 @@ import { RateLimit, RatePolicies, type RatePolicy } from "./middleware/RateLimit
 import { AccessPolicy } from "./middleware/RoleRequired.ts"
 
 const resendPolicies: ReadonlyArray<RatePolicy> = [
-  { name: "resend", limit: 5, windowSeconds: 3600, by: "user" },
-  { name: "forgot", limit: 20, windowSeconds: 3600, by: "address" }
+  { name: "resend", limit: 5, windowSeconds: 3600, by: "user", whenAway: "open" },
+  { name: "forgot", limit: 20, windowSeconds: 3600, by: "address", whenAway: "open" }
 ]
 
 const logout = HttpApiEndpoint.post("logout", "/api/auth/logout", {
@@ -59,7 +59,7 @@ const resendVerification = HttpApiEndpoint.post("resendVerification", "/api/auth
 const exportMe = HttpApiEndpoint.get("exportMe", "/api/auth/me/export", {
   success: AccountExport,
   error: [Unauthorized, Unavailable]
-}).annotate(RatePolicies, [{ name: "export", limit: 10, windowSeconds: 3600, by: "user" }])
+}).annotate(RatePolicies, [{ name: "export", limit: 10, windowSeconds: 3600, by: "user", whenAway: "open" }])
 
 const eraseMe = HttpApiEndpoint.delete("eraseMe", "/api/auth/me", {
   payload: ErasureRequest,

@@ -19,13 +19,19 @@ import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { AddressRateLimit, RatePolicies, type RatePolicy } from "./middleware/RateLimit.ts"
 import { AccessPolicy } from "./middleware/RoleRequired.ts"
 
-const registerPolicy: RatePolicy = { name: "register", limit: 20, windowSeconds: 3600, by: "address" }
+const registerPolicy: RatePolicy = {
+  name: "register",
+  limit: 20,
+  windowSeconds: 3600,
+  by: "address",
+  whenAway: "open"
+}
 /** Wide enough for a carrier's NAT; failed logins have their own, narrow limit, which the service counts. */
-const loginPolicy: RatePolicy = { name: "login", limit: 300, windowSeconds: 900, by: "address" }
-const refreshPolicy: RatePolicy = { name: "refresh", limit: 300, windowSeconds: 900, by: "address" }
+const loginPolicy: RatePolicy = { name: "login", limit: 300, windowSeconds: 900, by: "address", whenAway: "closed" }
+const refreshPolicy: RatePolicy = { name: "refresh", limit: 300, windowSeconds: 900, by: "address", whenAway: "open" }
 
 /** Mail that anybody may cause by naming an address. The account has a limit of its own, which never shows. */
-const forgotPolicy: RatePolicy = { name: "forgot", limit: 20, windowSeconds: 3600, by: "address" }
+const forgotPolicy: RatePolicy = { name: "forgot", limit: 20, windowSeconds: 3600, by: "address", whenAway: "open" }
 
 const register = HttpApiEndpoint.post("register", "/api/auth/register", {
   payload: Schema.Struct({ email: Email, password: NewPassword, displayName: Schema.optionalKey(DisplayName) }),

@@ -22,7 +22,7 @@ import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
 import { RateLimit, RatePolicies, type RatePolicy } from "./middleware/RateLimit.ts"
 import { AccessPolicy } from "./middleware/RoleRequired.ts"
 
-const uploads: RatePolicy = { name: "uploads", limit: 20, windowSeconds: 3_600, by: "user" }
+const uploads: RatePolicy = { name: "uploads", limit: 20, windowSeconds: 3_600, by: "user", whenAway: "open" }
 
 const createUpload = HttpApiEndpoint.post("createUpload", "/api/video/uploads", {
   payload: CreateUpload,

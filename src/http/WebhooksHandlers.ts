@@ -18,7 +18,13 @@ interface Delivery {
 const late = new Unavailable({ detail: "The event could not be stored in time; send it again.", retry_after: 5 })
 
 /** Counted after the signature was looked at: a provider's own events are free, also when a stranger shares its address. */
-const forgeries: RatePolicy = { name: "forged-webhooks", limit: 60, windowSeconds: 60, by: "address" }
+const forgeries: RatePolicy = {
+  name: "forged-webhooks",
+  limit: 60,
+  windowSeconds: 60,
+  by: "address",
+  whenAway: "open"
+}
 
 export const WebhooksHandlers = HttpApiBuilder.group(
   Api,

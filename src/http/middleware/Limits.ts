@@ -1,6 +1,6 @@
 import { Context, Duration, Effect, Layer } from "effect"
 import { RateLimiter } from "effect/persistence"
-import { TooManyRequests } from "../../domain/Problem.ts"
+import { TooManyRequests, Unavailable } from "../../domain/Problem.ts"
 import * as Exchange from "./Exchange.ts"
 import type { RatePolicy } from "./RateLimit.ts"
 
@@ -18,11 +18,11 @@ interface Standing {
 
 /**
  * Counts requests and tells the caller where it stands, on refusals too: the IETF draft's `RateLimit` and `RateLimit-Policy`
- * with every policy, and the older three headers with the one that leaves least. A policy whose store does not answer
- * lets the request pass: what must not pass then, logging in, is counted in the database.
+ * with every policy, and the older three headers with the one that leaves least. Where the store does not answer, the policy
+ * says whether the request passes uncounted or is answered 503: guesses at passwords shall not be free while Redis is away.
  */
 export class Limits extends Context.Service<Limits, {
-  consume(counted: ReadonlyArray<Counted>): Effect.Effect<void, TooManyRequests>
+  consume(counted: ReadonlyArray<Counted>): Effect.Effect<void, TooManyRequests | Unavailable>
 }>()("midnight/http/Limits") {
   static readonly layer = Layer.effect(
     Limits,
@@ -42,14 +42,14 @@ export class Limits extends Context.Service<Limits, {
             resetSeconds: Math.max(1, Math.ceil(millis / 1_000))
           })),
           // The store itself says that it is away, once and not for every request.
-          Effect.catch(() => Effect.undefined)
+          Effect.catch(() => policy.whenAway === "open" ? Effect.undefined : Effect.fail(uncounted))
         )
 
       const from = (
         counted: ReadonlyArray<Counted>,
         at: number,
         standings: Array<Standing>
-      ): Effect.Effect<void, TooManyRequests> => {
+      ): Effect.Effect<void, TooManyRequests | Unavailable> => {
         const one = counted[at]
         if (one === undefined) return tell(standings)
         return Effect.flatMap(take(one), (standing) => {
@@ -81,6 +81,8 @@ const exceeded = ({ policy: { limit, name, windowSeconds }, resetSeconds }: Stan
     detail: `The limit "${name}" is ${limit} in ${windowSeconds} seconds.`,
     retry_after: resetSeconds
   })
+
+const uncounted = new Unavailable({ detail: "Requests cannot be counted at this moment.", retry_after: 2 })
 
 const joined = (before: string | undefined, now: string) => before === undefined ? now : `${before}, ${now}`
 

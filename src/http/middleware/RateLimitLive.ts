@@ -11,7 +11,13 @@ import { AddressRateLimit, perUser, RateLimit, RatePolicies, type RatePolicy, Wi
 const mostInFlight = 64
 
 /** What a route without a token and without policies of its own allows: 100 per 15 minutes per address. */
-export const withoutToken: RatePolicy = { name: "anonymous", limit: 100, windowSeconds: 900, by: "address" }
+export const withoutToken: RatePolicy = {
+  name: "anonymous",
+  limit: 100,
+  windowSeconds: 900,
+  by: "address",
+  whenAway: "open"
+}
 
 const names = (policies: ReadonlyArray<RatePolicy>) => ({ policies: policies.map(({ name }) => name) })
 
