@@ -23,6 +23,8 @@ interface Standing {
  */
 export class Limits extends Context.Service<Limits, {
   consume(counted: ReadonlyArray<Counted>): Effect.Effect<void, TooManyRequests | Unavailable>
+  /** The handler; where it is refused by one of these policies that the database counts, the answer's headers say so. */
+  telling<A, E, R>(handler: Effect.Effect<A, E, R>, policies: ReadonlyArray<RatePolicy>): Effect.Effect<A, E, R>
 }>()("midnight/http/Limits") {
   static readonly layer = Layer.effect(
     Limits,
@@ -60,7 +62,7 @@ export class Limits extends Context.Service<Limits, {
         })
       }
 
-      return Limits.of({ consume: (counted) => Effect.suspend(() => from(counted, 0, [])) })
+      return Limits.of({ consume: (counted) => Effect.suspend(() => from(counted, 0, [])), telling })
     })
   )
 }
@@ -79,10 +81,26 @@ const refillOf = (policy: RatePolicy): Duration.Duration => {
 const exceeded = ({ policy: { limit, name, windowSeconds }, resetSeconds }: Standing) =>
   new TooManyRequests({
     detail: `The limit "${name}" is ${limit} in ${windowSeconds} seconds.`,
+    policy: name,
     retry_after: resetSeconds
   })
 
 const uncounted = new Unavailable({ detail: "Requests cannot be counted at this moment.", retry_after: 2 })
+
+const refusedBy = (error: unknown, policies: ReadonlyArray<RatePolicy>): Standing | undefined => {
+  if (!(error instanceof TooManyRequests)) return undefined
+  const policy = policies.find(({ name }) => name === error.policy)
+  return policy === undefined ? undefined : { policy, remaining: 0, resetSeconds: error.retry_after }
+}
+
+const telling = <A, E, R>(handler: Effect.Effect<A, E, R>, policies: ReadonlyArray<RatePolicy>) => {
+  const counted = policies.filter(({ countedBy }) => countedBy === "database")
+  if (counted.length === 0) return handler
+  return Effect.tapError(handler, (error) => {
+    const standing = refusedBy(error, counted)
+    return standing === undefined ? Effect.void : tell([standing])
+  })
+}
 
 const joined = (before: string | undefined, now: string) => before === undefined ? now : `${before}, ${now}`
 

@@ -11,23 +11,16 @@ export interface RatePolicy {
   readonly name: string
   readonly limit: number
   readonly windowSeconds: number
-  readonly by: "user" | "address"
+  readonly by: "user" | "address" | "account"
   readonly whenAway: "open" | "closed"
+  /**
+   * `door`: the RateLimit middleware counts every request. `handler`: the handler does, which knows what was sent. `database`: the
+   * service does, in the transaction that it limits; it refuses with TooManyRequests that names the policy.
+   */
+  readonly countedBy: "door" | "handler" | "database"
 }
 
-/** Signed-in requests: 300 per 10 s per user. */
-export const perUser: RatePolicy = { name: "user", limit: 300, windowSeconds: 10, by: "user", whenAway: "open" }
-
-/** Transfers to an address tell whether it has an account (404), so they are few: counted by the handler, which knows the body. */
-export const transfersByEmail: RatePolicy = {
-  name: "email-transfers",
-  limit: 60,
-  windowSeconds: 3600,
-  by: "user",
-  whenAway: "open"
-}
-
-/** The extra policies of an endpoint, besides the one that its middleware always applies. */
+/** All policies of an endpoint, whoever counts them, besides the one that its middleware always applies. */
 export const RatePolicies = Context.Reference<ReadonlyArray<RatePolicy>>("midnight/http/RatePolicies", {
   defaultValue: () => []
 })
