@@ -16,6 +16,11 @@ interface Standing {
   readonly resetSeconds: number
 }
 
+/** What a deployment sets instead of the figures that policies declare, by their names. */
+export const Figures = Context.Reference<
+  ReadonlyMap<string, Pick<RatePolicy, "limit" | "windowSeconds">>
+>("midnight/http/LimitFigures", { defaultValue: () => new Map() })
+
 /**
  * Counts requests and tells the caller where it stands, on refusals too: the IETF draft's `RateLimit` and `RateLimit-Policy`
  * with every policy, and the older three headers with the one that leaves least. Where the store does not answer, the policy
@@ -31,11 +36,21 @@ export class Limits extends Context.Service<Limits, {
     Effect.gen(function*() {
       const store = yield* RateLimiter.RateLimiterStore
 
-      const take = ({ policy, subject }: Counted) =>
-        store.fixedWindow({
+      const figures = yield* Figures
+      // Worked out once for each policy, not for each request.
+      const known = new Map<RatePolicy, ReturnType<typeof enforced>>()
+      const inForce = (declared: RatePolicy) => {
+        const found = known.get(declared) ?? enforced(declared, figures)
+        known.set(declared, found)
+        return found
+      }
+
+      const take = ({ policy: declared, subject }: Counted) => {
+        const { policy, refill } = inForce(declared)
+        return store.fixedWindow({
           key: `${policy.name}:${subject}`,
           tokens: 1,
-          refillRate: refillOf(policy),
+          refillRate: refill,
           limit: policy.limit
         }).pipe(
           Effect.map(([count, millis]) => ({
@@ -46,6 +61,7 @@ export class Limits extends Context.Service<Limits, {
           // The store itself says that it is away, once and not for every request.
           Effect.catch(() => policy.whenAway === "open" ? Effect.undefined : Effect.fail(uncounted))
         )
+      }
 
       const from = (
         counted: ReadonlyArray<Counted>,
@@ -67,15 +83,11 @@ export class Limits extends Context.Service<Limits, {
   )
 }
 
-const refills = new Map<RatePolicy, Duration.Duration>()
-
-/** The library's fixed window is filled again by one at a time: after the whole window, by all. */
-const refillOf = (policy: RatePolicy): Duration.Duration => {
-  const known = refills.get(policy)
-  if (known !== undefined) return known
-  const refill = Duration.millis(policy.windowSeconds * 1_000 / policy.limit)
-  refills.set(policy, refill)
-  return refill
+/** The figures in force and the library's fixed window, which is filled again by one at a time: after the whole window, by all. */
+const enforced = (policy: RatePolicy, figures: ReadonlyMap<string, Pick<RatePolicy, "limit" | "windowSeconds">>) => {
+  const own = figures.get(policy.name)
+  const inForce: RatePolicy = own === undefined ? policy : { ...policy, ...own }
+  return { policy: inForce, refill: Duration.millis(inForce.windowSeconds * 1_000 / inForce.limit) }
 }
 
 const exceeded = ({ policy: { limit, name, windowSeconds }, resetSeconds }: Standing) =>
