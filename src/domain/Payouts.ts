@@ -102,6 +102,9 @@ export const adminPayout = (row: Outgoing): AdminPayout => ({
   flag: Option.getOrNull(row.flag)
 })
 
+/** One row of docs/security.md: payouts of one member. */
+export const payoutsAtOnce = { limit: 30, windowSeconds: 60 } as const
+
 export class PayoutLimit extends Problem<PayoutLimit>()("PayoutLimit", {
   type: "/problems/payout-limit",
   status: 422,

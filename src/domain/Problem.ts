@@ -58,7 +58,12 @@ export class TooManyRequests extends Problem<TooManyRequests>()("TooManyRequests
   type: "/problems/too-many-requests",
   status: 429,
   title: "Too many requests"
-}, { code: Schema.tag("TooManyRequests"), retry_after: Schema.Int }) {}
+}, {
+  code: Schema.tag("TooManyRequests"),
+  retry_after: Schema.Int,
+  /** The limit that was met, by its name in `RateLimit-Policy`. */
+  policy: Schema.optionalKey(Schema.String)
+}) {}
 
 export class InternalError extends Problem<InternalError>()("InternalError", {
   type: "/problems/internal-error",

@@ -7,13 +7,12 @@ import { pageOf, pageQuery } from "../domain/Page.ts"
 import { InvalidRequest, NotFound, TooManyRequests, Unauthorized, Unavailable } from "../domain/Problem.ts"
 import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
-import { RateLimit, RatePolicies, type RatePolicy } from "./middleware/RateLimit.ts"
+import * as Policies from "./middleware/Policies.ts"
+import { RateLimit, RatePolicies } from "./middleware/RateLimit.ts"
 import { AccessPolicy } from "./middleware/RoleRequired.ts"
 
-const resendPolicies: ReadonlyArray<RatePolicy> = [
-  { name: "resend", limit: 5, windowSeconds: 3600, by: "user" },
-  { name: "forgot", limit: 20, windowSeconds: 3600, by: "address" }
-]
+/** Of those who prove their password once more. */
+const failures = [Policies.failedLogins, Policies.failedLoginsOfAddress]
 
 const logout = HttpApiEndpoint.post("logout", "/api/auth/logout", {
   success: HttpApiSchema.NoContent,
@@ -48,24 +47,27 @@ const changePassword = HttpApiEndpoint.post("changePassword", "/api/auth/passwor
   error: [InvalidCredentials, TooManyRequests, Unauthorized, Unavailable]
 })
   .annotate(AdmissionClass, "auth")
+  .annotate(RatePolicies, failures)
 
 const resendVerification = HttpApiEndpoint.post("resendVerification", "/api/auth/email/resend", {
   success: HttpApiSchema.Accepted,
   error: Unavailable
 })
   .annotate(AdmissionClass, "auth")
-  .annotate(RatePolicies, resendPolicies)
+  .annotate(RatePolicies, [Policies.resend, Policies.forgot])
 
 const exportMe = HttpApiEndpoint.get("exportMe", "/api/auth/me/export", {
   success: AccountExport,
   error: [Unauthorized, Unavailable]
-}).annotate(RatePolicies, [{ name: "export", limit: 10, windowSeconds: 3600, by: "user" }])
+}).annotate(RatePolicies, [Policies.accountExport])
 
 const eraseMe = HttpApiEndpoint.delete("eraseMe", "/api/auth/me", {
   payload: ErasureRequest,
   success: HttpApiSchema.NoContent,
   error: [AccountNotEmpty, InvalidCredentials, TooManyRequests, Unauthorized, Unavailable]
-}).annotate(AdmissionClass, "auth")
+})
+  .annotate(AdmissionClass, "auth")
+  .annotate(RatePolicies, failures)
 
 /** What somebody who is signed in does with their own account. */
 export class AccountApi extends HttpApiGroup.make("account")

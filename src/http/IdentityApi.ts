@@ -16,16 +16,9 @@ import {
 } from "../domain/Identity.ts"
 import { TooManyRequests, Unavailable } from "../domain/Problem.ts"
 import { Admission, AdmissionClass } from "./middleware/Admission.ts"
-import { AddressRateLimit, RatePolicies, type RatePolicy } from "./middleware/RateLimit.ts"
+import * as Policies from "./middleware/Policies.ts"
+import { AddressRateLimit, RatePolicies } from "./middleware/RateLimit.ts"
 import { AccessPolicy } from "./middleware/RoleRequired.ts"
-
-const registerPolicy: RatePolicy = { name: "register", limit: 20, windowSeconds: 3600, by: "address" }
-/** Wide enough for a carrier's NAT; failed logins have their own, narrow limit, which the service counts. */
-const loginPolicy: RatePolicy = { name: "login", limit: 300, windowSeconds: 900, by: "address" }
-const refreshPolicy: RatePolicy = { name: "refresh", limit: 300, windowSeconds: 900, by: "address" }
-
-/** Mail that anybody may cause by naming an address. The account has a limit of its own, which never shows. */
-const forgotPolicy: RatePolicy = { name: "forgot", limit: 20, windowSeconds: 3600, by: "address" }
 
 const register = HttpApiEndpoint.post("register", "/api/auth/register", {
   payload: Schema.Struct({ email: Email, password: NewPassword, displayName: Schema.optionalKey(DisplayName) }),
@@ -33,7 +26,7 @@ const register = HttpApiEndpoint.post("register", "/api/auth/register", {
   error: [EmailTaken, Unavailable]
 })
   .annotate(AdmissionClass, "auth")
-  .annotate(RatePolicies, [registerPolicy])
+  .annotate(RatePolicies, [Policies.register])
   .middleware(Admission)
   .middleware(AddressRateLimit)
 
@@ -43,7 +36,7 @@ const login = HttpApiEndpoint.post("login", "/api/auth/login", {
   error: [InvalidCredentials, TooManyRequests, Unavailable]
 })
   .annotate(AdmissionClass, "auth")
-  .annotate(RatePolicies, [loginPolicy])
+  .annotate(RatePolicies, [Policies.login, Policies.failedLogins, Policies.failedLoginsOfAddress])
   .middleware(Admission)
   .middleware(AddressRateLimit)
 
@@ -53,7 +46,7 @@ const refresh = HttpApiEndpoint.post("refresh", "/api/auth/refresh", {
   error: [InvalidRefreshToken, Unavailable]
 })
   .annotate(AdmissionClass, "auth")
-  .annotate(RatePolicies, [refreshPolicy])
+  .annotate(RatePolicies, [Policies.refresh])
   .middleware(Admission)
   .middleware(AddressRateLimit)
 
@@ -63,7 +56,7 @@ const forgotPassword = HttpApiEndpoint.post("forgotPassword", "/api/auth/passwor
   error: Unavailable
 })
   .annotate(AdmissionClass, "auth")
-  .annotate(RatePolicies, [forgotPolicy])
+  .annotate(RatePolicies, [Policies.forgot])
   .middleware(Admission)
   .middleware(AddressRateLimit)
 

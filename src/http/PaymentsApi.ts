@@ -20,7 +20,8 @@ import { InsufficientFunds } from "../domain/Wallet.ts"
 import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
 import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
-import { RateLimit } from "./middleware/RateLimit.ts"
+import { forgedWebhooks } from "./middleware/Policies.ts"
+import { RateLimit, RatePolicies } from "./middleware/RateLimit.ts"
 import { AccessPolicy } from "./middleware/RoleRequired.ts"
 
 const params = { id: PaymentId }
@@ -83,7 +84,7 @@ const webhook = <P extends Provider>(provider: P) =>
     payload: Schema.Uint8Array.pipe(HttpApiSchema.asUint8Array({ contentType: "application/json" })),
     success: Schema.Struct({ received: Schema.Literal(true) }),
     error: [WebhookForged, WebhookOtherMode, InvalidRequest, NotFound, TooManyRequests, Unavailable]
-  }).annotate(AdmissionClass, "payments")
+  }).annotate(AdmissionClass, "payments").annotate(RatePolicies, [forgedWebhooks])
 
 /** Signed events in. No token: the signature is the proof, and nothing is parsed before it is verified. */
 export class WebhooksApi extends HttpApiGroup.make("webhooks")

@@ -9,7 +9,8 @@ import { InsufficientFunds } from "../domain/Wallet.ts"
 import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
 import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
-import { RateLimit } from "./middleware/RateLimit.ts"
+import { payouts } from "./middleware/Policies.ts"
+import { RateLimit, RatePolicies } from "./middleware/RateLimit.ts"
 import { AccessPolicy } from "./middleware/RoleRequired.ts"
 
 const params = { id: PayoutId }
@@ -29,6 +30,7 @@ const create = HttpApiEndpoint.post("create", "/api/payment/payouts", {
 })
   .annotate(KeptBy, "payments")
   .annotate(AdmissionClass, "payments")
+  .annotate(RatePolicies, [payouts])
   .middleware(Idempotency)
 
 const list = HttpApiEndpoint.get("list", "/api/payment/payouts", {

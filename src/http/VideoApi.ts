@@ -19,10 +19,9 @@ import {
 import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
 import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
-import { RateLimit, RatePolicies, type RatePolicy } from "./middleware/RateLimit.ts"
+import { unfinishedUploads, uploads } from "./middleware/Policies.ts"
+import { RateLimit, RatePolicies } from "./middleware/RateLimit.ts"
 import { AccessPolicy } from "./middleware/RoleRequired.ts"
-
-const uploads: RatePolicy = { name: "uploads", limit: 20, windowSeconds: 3_600, by: "user" }
 
 const createUpload = HttpApiEndpoint.post("createUpload", "/api/video/uploads", {
   payload: CreateUpload,
@@ -30,7 +29,7 @@ const createUpload = HttpApiEndpoint.post("createUpload", "/api/video/uploads", 
   error: [TooManyRequests, UploadQuotaReached, Unavailable]
 })
   .middleware(Admission).middleware(RateLimit).middleware(Authorization)
-  .annotate(RatePolicies, [uploads])
+  .annotate(RatePolicies, [uploads, unfinishedUploads])
   .annotate(AdmissionClass, "video")
 
 const verify = HttpApiEndpoint.post("verify", "/api/video/verify", {

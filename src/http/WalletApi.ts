@@ -21,7 +21,8 @@ import {
 import { Admission, AdmissionClass } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
 import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
-import { RateLimit } from "./middleware/RateLimit.ts"
+import { transfersByEmail } from "./middleware/Policies.ts"
+import { RateLimit, RatePolicies } from "./middleware/RateLimit.ts"
 import { AccessPolicy } from "./middleware/RoleRequired.ts"
 
 const list = HttpApiEndpoint.get("list", "/api/wallet", {
@@ -79,6 +80,7 @@ const send = HttpApiEndpoint.post("send", "/api/wallet/transfers", {
 })
   .annotate(KeptBy, "ledger")
   .annotate(AdmissionClass, "payments")
+  .annotate(RatePolicies, [transfersByEmail])
   .middleware(Idempotency)
 
 export class WalletApi extends HttpApiGroup.make("wallet")

@@ -7,7 +7,7 @@ import { CurrentUser } from "../domain/Principal.ts"
 import { type StatementEntry, Wallets } from "../services/Wallets.ts"
 import { Api } from "./Api.ts"
 import { Limits } from "./middleware/Limits.ts"
-import { transfersByEmail } from "./middleware/RateLimit.ts"
+import { transfersByEmail } from "./middleware/Policies.ts"
 
 const columns = ["createdAt", "kind", "amount", "currency", "balanceAfter", "memo", "transferId", "id"] as const
 

@@ -8,7 +8,7 @@ import { Payments } from "../services/Payments.ts"
 import { Api } from "./Api.ts"
 import { ClientAddress } from "./middleware/ClientAddress.ts"
 import { Limits } from "./middleware/Limits.ts"
-import type { RatePolicy } from "./middleware/RateLimit.ts"
+import { forgedWebhooks } from "./middleware/Policies.ts"
 
 interface Delivery {
   readonly payload: Uint8Array
@@ -16,9 +16,6 @@ interface Delivery {
 }
 
 const late = new Unavailable({ detail: "The event could not be stored in time; send it again.", retry_after: 5 })
-
-/** Counted after the signature was looked at: a provider's own events are free, also when a stranger shares its address. */
-const forgeries: RatePolicy = { name: "forged-webhooks", limit: 60, windowSeconds: 60, by: "address" }
 
 export const WebhooksHandlers = HttpApiBuilder.group(
   Api,
@@ -39,7 +36,7 @@ export const WebhooksHandlers = HttpApiBuilder.group(
         const event = yield* gateway.value.verifyWebhook(payload, request.headers).pipe(
           Effect.tapErrorTag(
             "WebhookForged",
-            () => limits.consume([{ policy: forgeries, subject: address.of(request) }])
+            () => limits.consume([{ policy: forgedWebhooks, subject: address.of(request) }])
           )
         )
         yield* payments.receive(event)

@@ -1,5 +1,6 @@
-import { Config, type Redacted, Schema } from "effect"
+import { Config, Schema } from "effect"
 import { Currency, defaultCurrencies } from "../domain/Money.ts"
+import { secret } from "./Secrets.ts"
 
 /**
  * Every environment variable that a server reads, typed. A value that is missing or wrong fails the start with the
@@ -13,16 +14,6 @@ export const home = Config.NonEmptyString("MIDNIGHT_HOME").pipe(Config.withDefau
 export const currencies = Config.Array(Currency, "CURRENCIES").pipe(Config.withDefault(defaultCurrencies))
 export const corsOrigins = Config.Array(Schema.NonEmptyString, "CORS_ORIGINS").pipe(Config.withDefault([]))
 export const returnUrlOrigins = Config.Array(Schema.NonEmptyString, "RETURN_URL_ORIGINS").pipe(Config.withDefault([]))
-
-// What stands in examples and in a hurry: one word over and over, or one key held down.
-const isVaried = (text: string) => new Set(text).size >= 8 || "at least 8 different characters"
-
-/** A secret of at least 32 characters that are not always the same: others can be guessed offline from one signature. */
-export const secret = (name: string): Config.Config<Redacted.Redacted<string>> =>
-  Config.schema(
-    Schema.RedactedFromValue(Schema.String.check(Schema.isMinLength(32), Schema.makeFilter(isVaried))),
-    name
-  )
 
 /** What Sealed seals under, and what it could be sealed under before. */
 export const encryptionSecrets = Config.all({

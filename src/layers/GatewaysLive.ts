@@ -1,29 +1,29 @@
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { Config, Effect, Layer, Option, Schema } from "effect"
+import { Config, Effect, Layer, Option } from "effect"
 import { CircuitBreaker } from "effect/persistence"
 import { type Gateway, Gateways } from "../services/Gateway.ts"
 import { guarded } from "../services/GatewayPolicy.ts"
 import * as Settings from "./Config.ts"
 import { makePaystackGateway } from "./paystack/PaystackGateway.ts"
 import { makeSandboxGateway } from "./SandboxGateway.ts"
+import { issued, secret } from "./Secrets.ts"
 import { makeStripeGateway } from "./stripe/StripeGateway.ts"
-
-/** What a provider issues is as long as it likes: it only has to be there. */
-const issued = (name: string) => Config.schema(Schema.RedactedFromValue(Schema.NonEmptyString), name)
 
 /** A provider is configured by its secret key; with it, the webhook secret is required too. */
 const stripe = Effect.gen(function*() {
-  const secretKey = yield* Config.option(issued("STRIPE_SECRET_KEY"))
+  const apiBase = yield* Config.NonEmptyString("STRIPE_API_BASE").pipe(Config.withDefault("https://api.stripe.com"))
+  // A restricted key begins with rk.
+  const secretKey = yield* Config.option(issued("STRIPE_SECRET_KEY", apiBase, /^(sk|rk)_(test|live)_/))
   if (Option.isNone(secretKey)) return []
   const [firstOrigin] = yield* Settings.returnUrlOrigins
-  const connected = yield* Config.option(issued("STRIPE_CONNECT_WEBHOOK_SECRET"))
+  const connected = yield* Config.option(issued("STRIPE_CONNECT_WEBHOOK_SECRET", apiBase, /^whsec_/))
   const returnUrl = yield* Config.option(Config.NonEmptyString("STRIPE_RETURN_URL"))
   return [
     yield* makeStripeGateway({
       secretKey: secretKey.value,
-      webhookSecrets: [yield* issued("STRIPE_WEBHOOK_SECRET"), ...Option.toArray(connected)],
-      apiBase: yield* Config.NonEmptyString("STRIPE_API_BASE").pipe(Config.withDefault("https://api.stripe.com")),
+      webhookSecrets: [yield* issued("STRIPE_WEBHOOK_SECRET", apiBase, /^whsec_/), ...Option.toArray(connected)],
+      apiBase,
       returnUrl: Option.getOrElse(returnUrl, () => firstOrigin)
     })
   ]
@@ -31,22 +31,22 @@ const stripe = Effect.gen(function*() {
 
 /** Paystack signs its events with the secret key itself. */
 const paystack = Effect.gen(function*() {
-  const secretKey = yield* Config.option(issued("PAYSTACK_SECRET_KEY"))
-  if (Option.isNone(secretKey)) return []
   const apiBase = yield* Config.NonEmptyString("PAYSTACK_API_BASE").pipe(
     Config.withDefault("https://api.paystack.co")
   )
+  const secretKey = yield* Config.option(issued("PAYSTACK_SECRET_KEY", apiBase, /^sk_(test|live)_/))
+  if (Option.isNone(secretKey)) return []
   return [yield* makePaystackGateway({ apiBase, secretKey: secretKey.value })]
 })
 
 const sandbox = Effect.gen(function*() {
-  const secretKey = yield* Config.option(Settings.secret("SANDBOX_SECRET_KEY"))
+  const secretKey = yield* Config.option(secret("SANDBOX_SECRET_KEY"))
   if (Option.isNone(secretKey)) return []
   const port = yield* Settings.port("SANDBOX_PORT", 3002)
   const apiBase = yield* Config.NonEmptyString("SANDBOX_API_BASE").pipe(
     Config.withDefault(`http://127.0.0.1:${port}`)
   )
-  const webhookSecret = yield* Settings.secret("SANDBOX_WEBHOOK_SECRET")
+  const webhookSecret = yield* secret("SANDBOX_WEBHOOK_SECRET")
   return [yield* makeSandboxGateway({ apiBase, secretKey: secretKey.value, webhookSecret })]
 })
 

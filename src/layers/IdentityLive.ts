@@ -19,10 +19,10 @@ import { IdentityStore } from "../services/IdentityStore.ts"
 import { IdentityTokenStore } from "../services/IdentityTokenStore.ts"
 import { Passwords } from "../services/Passwords.ts"
 import { Users } from "../services/Users.ts"
-import * as Settings from "./Config.ts"
 import { consume } from "./Consumers.ts"
 import { MailerLive, MailSettingsLive } from "./Mailers.ts"
 import { pool } from "./Pools.ts"
+import { secret } from "./Secrets.ts"
 import { every, supervised } from "./Supervision.ts"
 
 const read = (make: (pem: string) => KeyObject) => (pem: string): Option.Option<KeyObject> =>
@@ -117,7 +117,7 @@ export const watchPeers = Effect.gen(function*() {
 /** What the bulkhead offers, over its own pool, without anything that runs by itself. */
 export const IdentityServices = Layer.unwrap(
   Effect.gen(function*() {
-    const refreshSecret = yield* Settings.secret("REFRESH_TOKEN_SECRET")
+    const refreshSecret = yield* secret("REFRESH_TOKEN_SECRET")
     const services = Layer.mergeAll(Identity.layer, Credentials.layer, IdentityAdmin.layer).pipe(
       Layer.provideMerge(Sessions.layer({ refreshSecret })),
       Layer.provideMerge(yield* accessTokens),

@@ -2,6 +2,7 @@ import { Config, Effect, Layer, Option, Result, Schema } from "effect"
 import { IpNetwork, NetAddress } from "effect/net"
 import { ClientAddress } from "../http/middleware/ClientAddress.ts"
 import { Limits } from "../http/middleware/Limits.ts"
+import { figuresLive } from "./LimitFigures.ts"
 import { boundedMemoryStore } from "./RateLimiterMemory.ts"
 import { redisStore } from "./RateLimiterRedis.ts"
 
@@ -44,6 +45,6 @@ const store = Layer.unwrap(
 
 /** What the rate limit and authorization middlewares stand on. */
 export const LimitsLive = Layer.merge(
-  Limits.layer.pipe(Layer.provide(store)),
+  Limits.layer.pipe(Layer.provide([store, figuresLive])),
   Layer.unwrap(Effect.map(trustedProxies, ClientAddress.layer))
 )

@@ -2,7 +2,7 @@ import * as NodeRedis from "@effect/platform-node/NodeRedis"
 import { Duration, Effect, Layer, Redacted } from "effect"
 import { RateLimiter } from "effect/persistence"
 
-/** What a request waits for the store at most, before it passes uncounted. */
+/** What a request waits for the store at most, before its policy says what becomes of it uncounted. */
 const longest = Duration.millis(50)
 const failuresToOpen = 5
 const pauseMillis = 1_000
@@ -28,7 +28,7 @@ const connected = (url: Redacted.Redacted) =>
 /**
  * Counters in Redis, shared by all API processes. The server starts and serves without Redis: a call that is not answered
  * in 50 ms fails, and after five failures in a row none is made for a second, so that a Redis that hangs costs a request
- * nothing. Whoever calls decides what a failure means; `Limits` lets the request pass.
+ * nothing. Whoever calls decides what a failure means: `Limits` asks the policy.
  */
 export const redisStore = (url: Redacted.Redacted): Layer.Layer<RateLimiter.RateLimiterStore> =>
   Layer.effect(
@@ -51,7 +51,7 @@ export const redisStore = (url: Redacted.Redacted): Layer.Layer<RateLimiter.Rate
         // Said once per outage, not once per request.
         return failures === failuresToOpen
           ? Effect.andThen(
-            Effect.logWarning("Redis does not answer; requests pass without being counted", cause),
+            Effect.logWarning("Redis does not answer; requests pass without being counted, logins are refused", cause),
             Effect.fail(cause)
           )
           : Effect.fail(cause)

@@ -16,6 +16,7 @@ import { VideoStore } from "../services/VideoStore.ts"
 import * as Settings from "./Config.ts"
 import { pool } from "./Pools.ts"
 import { queueMetrics } from "./QueueMetrics.ts"
+import { secret } from "./Secrets.ts"
 import { every, supervised } from "./Supervision.ts"
 
 /** Signed URLs of uploads and pictures under UPLOAD_SECRET, on VIDEO_PUBLIC_URL: where clients reach the video process. */
@@ -25,8 +26,8 @@ export const uploadUrls = Layer.unwrap(Effect.gen(function*() {
     Config.map((url) => url.href),
     Config.withDefault(`http://127.0.0.1:${port}`)
   )
-  const secret = yield* Settings.secret("UPLOAD_SECRET")
-  return Layer.merge(UploadUrls.layer({ secret, base }), PictureUrls.layer({ secret, base }))
+  const key = yield* secret("UPLOAD_SECRET")
+  return Layer.merge(UploadUrls.layer({ secret: key, base }), PictureUrls.layer({ secret: key, base }))
 })).pipe(Layer.provide(NodeCrypto.layerMac))
 
 /** The part of the bulkhead that stands for the processes that verify. */

@@ -3,6 +3,7 @@ import * as Settings from "../layers/Config.ts"
 import { serveHttp } from "../layers/HttpServer.ts"
 import { launchProcess } from "../layers/ProcessMain.ts"
 import { sandboxProvider } from "../layers/sandbox/SandboxProvider.ts"
+import { secret } from "../layers/Secrets.ts"
 
 /** The sandbox payment provider: a service of its own, that Midnight reaches over HTTP like any other provider. */
 const sandbox = Layer.unwrap(Effect.gen(function*() {
@@ -10,8 +11,8 @@ const sandbox = Layer.unwrap(Effect.gen(function*() {
   const publicUrl = yield* Config.option(Config.NonEmptyString("SANDBOX_PUBLIC_URL"))
   const provider = sandboxProvider({
     home: yield* Settings.home,
-    secretKey: yield* Settings.secret("SANDBOX_SECRET_KEY"),
-    webhookSecret: yield* Settings.secret("SANDBOX_WEBHOOK_SECRET"),
+    secretKey: yield* secret("SANDBOX_SECRET_KEY"),
+    webhookSecret: yield* secret("SANDBOX_WEBHOOK_SECRET"),
     webhookUrl: yield* Config.NonEmptyString("SANDBOX_WEBHOOK_URL").pipe(
       Config.withDefault(`http://127.0.0.1:${apiPort}/api/webhooks/sandbox`)
     ),

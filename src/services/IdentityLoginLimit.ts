@@ -108,6 +108,7 @@ const lockedOut = (filledAt: DateTime.Utc, now: DateTime.Utc) => {
   const room = DateTime.addDuration(filledAt, loginLimits.window)
   return new TooManyRequests({
     detail: "Too many failed logins.",
+    policy: "failed-logins",
     retry_after: Math.max(1, Math.ceil(Duration.toSeconds(DateTime.distance(now, room))))
   })
 }

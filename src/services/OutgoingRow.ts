@@ -36,11 +36,18 @@ export const columns = `id, kind, user_id AS "userId", payment_id AS "paymentId"
 
 type Asked = Pick<Outgoing, "id" | "userId" | "provider" | "amount" | "currency">
 export type RefundIntent = Asked & { readonly paymentId: PaymentId; readonly reason: Option.Option<string> }
+/** What one member may be paid out: so much in 24 hours of one currency, and so often. */
+interface MostPayouts {
+  readonly daily: bigint
+  readonly atOnce: { readonly limit: number; readonly windowSeconds: number }
+}
+
 export type PayoutIntent = Asked & {
   readonly needsApproval: boolean
   readonly destinationType: "bank" | "mobile_money"
   readonly last4: string
   readonly destination: Uint8Array
+  readonly most: MostPayouts
 }
 
 /** The row as it stands then, and whether this call is what made it so. */
@@ -49,5 +56,5 @@ export interface Written {
   readonly changed: boolean
 }
 
-/** `left`: what may still be paid out today. */
-export type PayoutInserted = Outgoing | { readonly left: bigint } | "too_many"
+/** `left`: what may still be paid out today. `retryAfter`: so many seconds until there is room for another. */
+export type PayoutInserted = Outgoing | { readonly left: bigint } | { readonly retryAfter: number }

@@ -7,8 +7,6 @@ import { decoded } from "./Database.ts"
 import { columns, type PayoutInserted, type PayoutIntent, type RefundIntent, Row, type Written } from "./OutgoingRow.ts"
 
 const decodeRow = Schema.decodeUnknownEffect(Row)
-// Counted here and not at the door: a repetition of a key is not another payout, and all processes count together.
-const mostPerMinute = 30
 const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
 
 /**
@@ -20,8 +18,8 @@ export class OutgoingStore extends Context.Service<OutgoingStore, {
   transaction<A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R>
   /** Counts the amount on the payment and records the refund. None: the payment has less left than that. */
   insertRefund(intent: RefundIntent): Effect.Effect<Option.Option<Outgoing>, SqlError>
-  /** Records a payout, unless its owner's payouts of 24 hours in that currency would exceed `most`, or 30 came in a minute. */
-  insertPayout(intent: PayoutIntent, most: bigint): Effect.Effect<PayoutInserted, SqlError>
+  /** Records a payout, unless its owner's are as many as may be: a repetition is not another, and all processes count together. */
+  insertPayout(intent: PayoutIntent): Effect.Effect<PayoutInserted, SqlError>
   find(id: OutgoingId): Effect.Effect<Option.Option<Outgoing>, SqlError>
   refundsOf(paymentId: PaymentId): Effect.Effect<ReadonlyArray<Outgoing>, SqlError>
   admit(id: OutgoingId): Effect.Effect<Written, SqlError>
@@ -112,18 +110,20 @@ const make = Effect.gen(function*() {
     return Option.some((yield* written(id, rows)).row)
   }, sql.withTransaction)
 
-  const insertPayout = Effect.fn("OutgoingStore.insertPayout")(function*(intent: PayoutIntent, most: bigint) {
-    const { amount, currency, destination, destinationType, id, last4, needsApproval, provider, userId } = intent
+  const insertPayout = Effect.fn("OutgoingStore.insertPayout")(function*(intent: PayoutIntent) {
+    const { amount, currency, destination, destinationType, id, last4, most, needsApproval, provider, userId } = intent
     yield* sql`INSERT INTO payments.payout_members VALUES (${userId}) ON CONFLICT (user_id) DO UPDATE SET user_id = ${userId}`
     const known = yield* find(id)
     if (Option.isSome(known)) return known.value
-    const [lately] = yield* sql<{ readonly sum: string; readonly minute: number }>`
-      SELECT count(*) FILTER (WHERE created_at > now() - interval '1 minute')::int AS minute,
+    const [lately] = yield* sql<{ readonly sum: string; readonly wait: number | null }>`
+      SELECT ceil(extract(epoch FROM (array_agg(created_at ORDER BY created_at DESC))[${most.atOnce.limit}::int]
+               + make_interval(secs => ${most.atOnce.windowSeconds}) - now()))::int AS wait,
              coalesce(sum(amount) FILTER (WHERE currency = ${currency}
                AND status NOT IN ('refused', 'canceled', 'failed')), 0)::text AS sum
         FROM ${table} WHERE user_id = ${userId} AND kind = 'payout' AND created_at > now() - interval '24 hours'`
-    if ((lately?.minute ?? 0) >= mostPerMinute) return "too_many"
-    const left = most - BigInt(lately?.sum ?? 0)
+    const wait = lately?.wait ?? 0
+    if (wait > 0) return { retryAfter: wait }
+    const left = most.daily - BigInt(lately?.sum ?? 0)
     if (amount > left) return { left: left < 0n ? 0n : left }
     const rows = yield* sql`
       INSERT INTO ${table} (id, kind, user_id, provider, amount, currency, status, needs_approval, destination_type, last4,

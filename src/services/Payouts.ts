@@ -13,6 +13,7 @@ import {
   last4Of,
   PayoutLimit,
   type PayoutRequest,
+  payoutsAtOnce,
   type PayoutStatus,
   type PayoutView,
   payoutView,
@@ -119,18 +120,24 @@ const make = Effect.gen(function*() {
       needsApproval: amount > approvalAbove,
       destinationType: destination.type,
       last4: last4Of(destination),
-      destination: yield* sealed.seal(Redacted.make(text), destinationPlace(id))
+      destination: yield* sealed.seal(Redacted.make(text), destinationPlace(id)),
+      most: { daily: dailyLimit, atOnce: payoutsAtOnce }
     }
     const recorded = yield* withDatabase(store.transaction(Effect.gen(function*() {
-      const row = yield* store.insertPayout(intent, dailyLimit)
+      const row = yield* store.insertPayout(intent)
       const command = { ...(yield* currentOrigin), outgoingId: id }
-      if (row !== "too_many" && !("left" in row)) yield* offeredWith(commands.offer(command, createdCause(id)))
+      if ("id" in row) yield* offeredWith(commands.offer(command, createdCause(id)))
       return row
     })))
-    if (recorded === "too_many") {
-      return yield* new TooManyRequests({ retry_after: 60, detail: "The limit is 30 payouts in a minute." })
+    if ("id" in recorded) return recorded
+    if ("retryAfter" in recorded) {
+      const { limit, windowSeconds } = payoutsAtOnce
+      return yield* new TooManyRequests({
+        detail: `The limit is ${limit} payouts in ${windowSeconds} seconds.`,
+        policy: "payouts",
+        retry_after: recorded.retryAfter
+      })
     }
-    if (!("left" in recorded)) return recorded
     const { left } = recorded
     return yield* new PayoutLimit({ available: left, currency, detail: `${left} minor units are left for today.` })
   })

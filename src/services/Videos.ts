@@ -81,6 +81,7 @@ export class Videos extends Context.Service<Videos, {
           const seconds = (DateTime.toEpochMillis(added.until) - DateTime.toEpochMillis(now)) / 1_000
           return yield* new TooManyRequests({
             detail: `${mostUnfinished} uploads are unfinished. Finish one or take it back, or wait until it ends.`,
+            policy: "unfinished-uploads",
             retry_after: Math.max(1, Math.ceil(seconds))
           })
         }

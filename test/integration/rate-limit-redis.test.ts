@@ -99,6 +99,23 @@ const get = (port: number, from: string) =>
     return { status: answer.status, limit: answer.headers.get("ratelimit"), millis: performance.now() - began }
   })
 
+/** The statuses of a login and of a refresh that nobody has a right to, and when a login may be tried again. */
+const signIns = (port: number, from: string) =>
+  Effect.promise(async () => {
+    const post = async (path: string, body: object) => {
+      const answer = await fetch(`http://127.0.0.1:${port}/api/auth/${path}`, {
+        method: "POST",
+        headers: { "x-forwarded-for": from, "content-type": "application/json" },
+        body: JSON.stringify(body)
+      })
+      await answer.body?.cancel()
+      return answer
+    }
+    const login = await post("login", { email: "nobody@example.org", password: "a long enough passphrase" })
+    const refresh = await post("refresh", { refreshToken: "none" })
+    return { login: login.status, retryAfter: login.headers.get("retry-after"), refresh: refresh.status }
+  })
+
 /** Asks until the store counts, which it says by its headers. */
 const counted = (port: number, tries = 2_000): Effect.Effect<void> =>
   Effect.flatMap(
@@ -109,7 +126,7 @@ const counted = (port: number, tries = 2_000): Effect.Effect<void> =>
 
 describe.skipIf(noRedis)("limits on Redis", () => {
   it.live(
-    "hold across two servers: of 300 requests at once exactly 100 pass; without Redis all do, fast",
+    "hold across two servers: of 300 requests at once exactly 100 pass; without Redis all do, fast, but logins",
     () =>
       Effect.gen(function*() {
         const { PORT } = yield* freePorts
@@ -127,17 +144,23 @@ describe.skipIf(noRedis)("limits on Redis", () => {
         assert.strictEqual(shared.filter(({ status }) => status === 401).length, 100)
         assert.strictEqual(shared.filter(({ status }) => status === 429).length, 200)
 
+        assert.deepInclude(yield* signIns(one, "198.51.100.5"), { login: 401, refresh: 401 })
+
         // It hangs: it takes commands and answers none.
         redis.kill("SIGSTOP")
         const hanging = yield* hundreds("198.51.100.2")
         assert.deepStrictEqual(new Set(hanging.map(({ status }) => status)), new Set([401]))
         const slow = hanging.filter(({ millis }) => millis > 1_000).length
         assert.strictEqual(slow, 0, "answers that took more than a second")
+        const away = { login: 503, retryAfter: "2", refresh: 401 }
+        assert.deepStrictEqual(yield* signIns(one, "198.51.100.6"), away)
 
         // It is gone.
         yield* Effect.promise(() => end(redis))
         const gone = yield* hundreds("198.51.100.3")
         assert.deepStrictEqual(new Set(gone.map(({ status }) => status)), new Set([401]))
+
+        assert.deepStrictEqual(yield* signIns(two, "198.51.100.7"), away)
 
         // It returns, with nothing in it.
         yield* start(PORT)
@@ -145,6 +168,7 @@ describe.skipIf(noRedis)("limits on Redis", () => {
         yield* counted(two)
         const again = yield* hundreds("198.51.100.4")
         assert.strictEqual(again.filter(({ status }) => status === 401).length, 100)
+        assert.deepInclude(yield* signIns(two, "198.51.100.8"), { login: 401, refresh: 401 })
       }).pipe(Effect.scoped, Effect.provide(PgTest.layer)),
     60_000
   )

@@ -1,6 +1,6 @@
 import { HttpApiMiddleware, HttpApiSecurity } from "effect/http-api"
 import { CurrentUser } from "../../domain/Principal.ts"
-import { TooManyRequests, Unauthorized } from "../../domain/Problem.ts"
+import { TooManyRequests, Unauthorized, Unavailable } from "../../domain/Problem.ts"
 
 /**
  * Signed in with an access token. A request without a valid one counts against its address (docs/security.md), so it may be
@@ -11,5 +11,5 @@ export class Authorization extends HttpApiMiddleware.Service<Authorization, {
 }>()("midnight/http/Authorization", {
   requiredForClient: true,
   security: { bearer: HttpApiSecurity.bearer },
-  error: [Unauthorized, TooManyRequests]
+  error: [Unauthorized, TooManyRequests, Unavailable]
 }) {}

@@ -7,7 +7,7 @@ import { Authorization } from "./Authorization.ts"
 import { ClientAddress } from "./ClientAddress.ts"
 import * as Exchange from "./Exchange.ts"
 import { Limits } from "./Limits.ts"
-import { withoutToken } from "./RateLimitLive.ts"
+import { withoutToken } from "./Policies.ts"
 
 /** The bearer of an access token becomes CurrentUser; everybody else is counted by address and answered 401, then 429. */
 export const AuthorizationLive = Layer.effect(

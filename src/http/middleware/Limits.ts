@@ -1,6 +1,6 @@
 import { Context, Duration, Effect, Layer } from "effect"
 import { RateLimiter } from "effect/persistence"
-import { TooManyRequests } from "../../domain/Problem.ts"
+import { TooManyRequests, Unavailable } from "../../domain/Problem.ts"
 import * as Exchange from "./Exchange.ts"
 import type { RatePolicy } from "./RateLimit.ts"
 
@@ -16,24 +16,41 @@ interface Standing {
   readonly resetSeconds: number
 }
 
+/** What a deployment sets instead of the figures that policies declare, by their names. */
+export const Figures = Context.Reference<
+  ReadonlyMap<string, Pick<RatePolicy, "limit" | "windowSeconds">>
+>("midnight/http/LimitFigures", { defaultValue: () => new Map() })
+
 /**
  * Counts requests and tells the caller where it stands, on refusals too: the IETF draft's `RateLimit` and `RateLimit-Policy`
- * with every policy, and the older three headers with the one that leaves least. A policy whose store does not answer
- * lets the request pass: what must not pass then, logging in, is counted in the database.
+ * with every policy, and the older three headers with the one that leaves least. Where the store does not answer, the policy
+ * says whether the request passes uncounted or is answered 503: guesses at passwords shall not be free while Redis is away.
  */
 export class Limits extends Context.Service<Limits, {
-  consume(counted: ReadonlyArray<Counted>): Effect.Effect<void, TooManyRequests>
+  consume(counted: ReadonlyArray<Counted>): Effect.Effect<void, TooManyRequests | Unavailable>
+  /** The handler; where it is refused by one of these policies that the database counts, the answer's headers say so. */
+  telling<A, E, R>(handler: Effect.Effect<A, E, R>, policies: ReadonlyArray<RatePolicy>): Effect.Effect<A, E, R>
 }>()("midnight/http/Limits") {
   static readonly layer = Layer.effect(
     Limits,
     Effect.gen(function*() {
       const store = yield* RateLimiter.RateLimiterStore
 
-      const take = ({ policy, subject }: Counted) =>
-        store.fixedWindow({
+      const figures = yield* Figures
+      // Worked out once for each policy, not for each request.
+      const known = new Map<RatePolicy, ReturnType<typeof enforced>>()
+      const inForce = (declared: RatePolicy) => {
+        const found = known.get(declared) ?? enforced(declared, figures)
+        known.set(declared, found)
+        return found
+      }
+
+      const take = ({ policy: declared, subject }: Counted) => {
+        const { policy, refill } = inForce(declared)
+        return store.fixedWindow({
           key: `${policy.name}:${subject}`,
           tokens: 1,
-          refillRate: refillOf(policy),
+          refillRate: refill,
           limit: policy.limit
         }).pipe(
           Effect.map(([count, millis]) => ({
@@ -42,14 +59,15 @@ export class Limits extends Context.Service<Limits, {
             resetSeconds: Math.max(1, Math.ceil(millis / 1_000))
           })),
           // The store itself says that it is away, once and not for every request.
-          Effect.catch(() => Effect.undefined)
+          Effect.catch(() => policy.whenAway === "open" ? Effect.undefined : Effect.fail(uncounted))
         )
+      }
 
       const from = (
         counted: ReadonlyArray<Counted>,
         at: number,
         standings: Array<Standing>
-      ): Effect.Effect<void, TooManyRequests> => {
+      ): Effect.Effect<void, TooManyRequests | Unavailable> => {
         const one = counted[at]
         if (one === undefined) return tell(standings)
         return Effect.flatMap(take(one), (standing) => {
@@ -60,27 +78,41 @@ export class Limits extends Context.Service<Limits, {
         })
       }
 
-      return Limits.of({ consume: (counted) => Effect.suspend(() => from(counted, 0, [])) })
+      return Limits.of({ consume: (counted) => Effect.suspend(() => from(counted, 0, [])), telling })
     })
   )
 }
 
-const refills = new Map<RatePolicy, Duration.Duration>()
-
-/** The library's fixed window is filled again by one at a time: after the whole window, by all. */
-const refillOf = (policy: RatePolicy): Duration.Duration => {
-  const known = refills.get(policy)
-  if (known !== undefined) return known
-  const refill = Duration.millis(policy.windowSeconds * 1_000 / policy.limit)
-  refills.set(policy, refill)
-  return refill
+/** The figures in force and the library's fixed window, which is filled again by one at a time: after the whole window, by all. */
+const enforced = (policy: RatePolicy, figures: ReadonlyMap<string, Pick<RatePolicy, "limit" | "windowSeconds">>) => {
+  const own = figures.get(policy.name)
+  const inForce: RatePolicy = own === undefined ? policy : { ...policy, ...own }
+  return { policy: inForce, refill: Duration.millis(inForce.windowSeconds * 1_000 / inForce.limit) }
 }
 
 const exceeded = ({ policy: { limit, name, windowSeconds }, resetSeconds }: Standing) =>
   new TooManyRequests({
     detail: `The limit "${name}" is ${limit} in ${windowSeconds} seconds.`,
+    policy: name,
     retry_after: resetSeconds
   })
+
+const uncounted = new Unavailable({ detail: "Requests cannot be counted at this moment.", retry_after: 2 })
+
+const refusedBy = (error: unknown, policies: ReadonlyArray<RatePolicy>): Standing | undefined => {
+  if (!(error instanceof TooManyRequests)) return undefined
+  const policy = policies.find(({ name }) => name === error.policy)
+  return policy === undefined ? undefined : { policy, remaining: 0, resetSeconds: error.retry_after }
+}
+
+const telling = <A, E, R>(handler: Effect.Effect<A, E, R>, policies: ReadonlyArray<RatePolicy>) => {
+  const counted = policies.filter(({ countedBy }) => countedBy === "database")
+  if (counted.length === 0) return handler
+  return Effect.tapError(handler, (error) => {
+    const standing = refusedBy(error, counted)
+    return standing === undefined ? Effect.void : tell([standing])
+  })
+}
 
 const joined = (before: string | undefined, now: string) => before === undefined ? now : `${before}, ${now}`
 

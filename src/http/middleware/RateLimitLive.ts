@@ -5,13 +5,13 @@ import { CurrentUser } from "../../domain/Principal.ts"
 import { TooManyRequests } from "../../domain/Problem.ts"
 import { ClientAddress } from "./ClientAddress.ts"
 import { Limits } from "./Limits.ts"
-import { AddressRateLimit, perUser, RateLimit, RatePolicies, type RatePolicy, WithinLimits } from "./RateLimit.ts"
+import { perUser, withoutToken } from "./Policies.ts"
+import { AddressRateLimit, RateLimit, RatePolicies, type RatePolicy, WithinLimits } from "./RateLimit.ts"
 
 /** Requests of one user that may be worked on at once (docs/security.md). */
 const mostInFlight = 64
 
-/** What a route without a token and without policies of its own allows: 100 per 15 minutes per address. */
-export const withoutToken: RatePolicy = { name: "anonymous", limit: 100, windowSeconds: 900, by: "address" }
+const atDoor = (policies: ReadonlyArray<RatePolicy>) => policies.filter(({ countedBy }) => countedBy === "door")
 
 const names = (policies: ReadonlyArray<RatePolicy>) => ({ policies: policies.map(({ name }) => name) })
 
@@ -42,8 +42,9 @@ export const RateLimitLive = Layer.effect(
       })
 
     return RateLimit.of((handler, { endpoint }) => {
-      const policies = [perUser, ...Context.get(endpoint.annotations, RatePolicies)]
-      const within = Effect.provideService(handler, WithinLimits, names(policies))
+      const own = Context.get(endpoint.annotations, RatePolicies)
+      const policies = [perUser, ...atDoor(own)]
+      const within = Effect.provideService(limits.telling(handler, own), WithinLimits, names(policies))
       return Effect.contextWith((context: Context.Context<CurrentUser | HttpServerRequest.HttpServerRequest>) => {
         const { userId } = Context.get(context, CurrentUser)
         const counted = policies.map((policy) => ({
@@ -66,8 +67,9 @@ export const AddressRateLimitLive = Layer.effect(
     const address = yield* ClientAddress
     return AddressRateLimit.of((handler, { endpoint }) => {
       const own = Context.get(endpoint.annotations, RatePolicies)
-      const policies = own.length > 0 ? own : [withoutToken]
-      const within = Effect.provideService(handler, WithinLimits, names(policies))
+      const counted = atDoor(own)
+      const policies = counted.length > 0 ? counted : [withoutToken]
+      const within = Effect.provideService(limits.telling(handler, own), WithinLimits, names(policies))
       return Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
         const subject = address.of(request)
         return Effect.andThen(limits.consume(policies.map((policy) => ({ policy, subject }))), within)

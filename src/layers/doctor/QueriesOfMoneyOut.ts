@@ -3,6 +3,7 @@ import { SecureRandom } from "effect/crypto"
 import { DisputeId, OutgoingId, PaymentId, TransferId, UserId } from "../../domain/Ids.ts"
 import { Amount } from "../../domain/Money.ts"
 import type { Outgoing } from "../../domain/Outgoing.ts"
+import { payoutsAtOnce } from "../../domain/Payouts.ts"
 import type { DisputeStore } from "../../services/DisputeStore.ts"
 import type { OutgoingStore } from "../../services/OutgoingStore.ts"
 import type { PaymentStore } from "../../services/PaymentStore.ts"
@@ -35,7 +36,8 @@ const given = (stores: Stores, real: Samples) => {
     needsApproval: true,
     destinationType: "bank",
     last4: "1234",
-    destination: new Uint8Array(8)
+    destination: new Uint8Array(8),
+    most: { daily: 1_000_000n, atOnce: payoutsAtOnce }
   } as const
   return {
     paymentId,
@@ -43,7 +45,7 @@ const given = (stores: Stores, real: Samples) => {
     refund,
     payout,
     refunded: Effect.andThen(paid, stores.outgoing.insertRefund(refund)),
-    recorded: stores.outgoing.insertPayout(payout, 1_000_000n)
+    recorded: stores.outgoing.insertPayout(payout)
   }
 }
 
