@@ -1,5 +1,5 @@
 import { SecureRandom } from "effect/crypto"
-import type { Server, ServerResponse } from "node:http"
+import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { Duplex } from "node:stream"
 import { securityHeaders } from "../http/middleware/SecurityHeaders.ts"
 
@@ -36,6 +36,16 @@ const message = (status: keyof typeof refusals): string => {
   const { body, headers, reason } = answer(status)
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
   return [`HTTP/1.1 ${status} ${reason}`, ...lines, "", body].join("\r\n")
+}
+
+/** Answers a request whose body is not waited for any longer; its connection, where the rest may still come, is closed. */
+export const refuseSlow = (request: IncomingMessage, response: ServerResponse): void => {
+  if (response.headersSent) {
+    request.socket.destroy()
+    return
+  }
+  const { body, headers } = answer(408)
+  response.writeHead(408, headers).end(body)
 }
 
 /**

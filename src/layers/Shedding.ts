@@ -3,6 +3,7 @@ import { FindMyWay } from "effect/http"
 import { HttpApi, type HttpApiGroup } from "effect/http-api"
 import { IncomingMessage, type Server, ServerResponse } from "node:http"
 import { Admission, AdmissionClass, type WorkClass } from "../http/middleware/Admission.ts"
+import { Arriving, mostArriving } from "./Arriving.ts"
 import { refuse, refuseEarly } from "./Refusal.ts"
 import { Room, type RoomLimits } from "./Room.ts"
 
@@ -24,6 +25,8 @@ export interface Shedding {
   readonly classOf: (method: string, url: string) => WorkClass | undefined
   readonly limits: Readonly<Record<WorkClass, RoomLimits>>
   readonly corsOrigins: ReadonlyArray<string>
+  /** Bytes of bodies that may be on the way at once. Default 64 MiB. */
+  readonly mostArriving?: number
 }
 
 /** The classes that an API's endpoints declare. What is not admitted by class is never turned away; what is unknown is a read. */
@@ -85,7 +88,7 @@ const makeRooms = (limits: Shedding["limits"]) => {
  * so that what a busy server can do goes to payments. At three times the capacity two of three requests are
  * refusals, so they have to be cheap.
  */
-export const shed = (server: Server, { classOf, corsOrigins, limits }: Shedding) =>
+export const shed = (server: Server, { classOf, corsOrigins, limits, mostArriving: most }: Shedding) =>
   Effect.contextWith((context: Context.Context<never>) =>
     Effect.sync(() => {
       const emit = server.emit
@@ -113,6 +116,16 @@ export const shed = (server: Server, { classOf, corsOrigins, limits }: Shedding)
       const answered = () => {
         unanswered -= 1
       }
+      const enter = (workClass: WorkClass | undefined, response: ServerResponse) => {
+        unanswered += 1
+        const counted = workClass !== undefined && !rooms[workClass].isFixed
+        if (counted) rooms[workClass].enter(performance.now())
+        response.once("close", counted ? left[workClass] : answered)
+      }
+      const arriving = new Arriving(most ?? mostArriving, (response) => {
+        const { method = "", url = "" } = response.req
+        enter(unanswered < lowest ? undefined : classOf(method, url), response)
+      })
       const isFull = (workClass: WorkClass) => {
         if (unanswered < sizes[workClass]()) return false
         // Where all are turned away, nobody enters, and whoever is inside may be there for long.
@@ -128,10 +141,7 @@ export const shed = (server: Server, { classOf, corsOrigins, limits }: Shedding)
           refuse(request, response, workClass, corsOrigins)
           return true
         }
-        unanswered += 1
-        const counted = workClass !== undefined && !rooms[workClass].isFixed
-        if (counted) rooms[workClass].enter(performance.now())
-        response.once("close", counted ? left[workClass] : answered)
+        if (!arriving.awaits(request, response)) enter(workClass, response)
         return false
       }
       refuseEarly(server, {
@@ -145,7 +155,9 @@ export const shed = (server: Server, { classOf, corsOrigins, limits }: Shedding)
       // Before the listeners, of which one is the whole application.
       Object.defineProperty(server, "emit", {
         value: (event: string, ...args: ReadonlyArray<unknown>): unknown =>
-          event === "request" && isRefused(args[0], args[1]) ? true : Reflect.apply(emit, server, [event, ...args])
+          (event === "request" || event === "checkContinue") && isRefused(args[0], args[1])
+            ? true
+            : Reflect.apply(emit, server, [event, ...args])
       })
     })
   )

@@ -1,6 +1,9 @@
 import { Context, Effect, Layer, Semaphore } from "effect"
+import { HttpServerRequest } from "effect/http"
 import { Unavailable } from "../../domain/Problem.ts"
-import { Admission, AdmissionClass, Admitted, type WorkClass } from "./Admission.ts"
+import { Admission, AdmissionClass, Admitted, AnsweredWithin, type WorkClass } from "./Admission.ts"
+import * as Exchange from "./Exchange.ts"
+import * as RequestBody from "./RequestBody.ts"
 
 /** How many requests of a class are worked on at once, and how many may wait for a place. */
 export type AdmissionLimits = Readonly<Record<WorkClass, { readonly places: number; readonly waiting: number }>>
@@ -31,6 +34,7 @@ export const AdmissionLive = (limits: AdmissionLimits = defaultLimits) =>
       }
       return (handler, { endpoint }) => {
         const workClass = Context.get(endpoint.annotations, AdmissionClass)
+        const millis = Context.get(endpoint.annotations, AnsweredWithin)
         const state = classes[workClass]
         const inPlace = state.places.withPermits(1)(Effect.provideService(handler, Admitted, { workClass }))
         const full = new Unavailable({ detail: `Too many requests of class ${workClass} at once.`, retry_after: 1 })
@@ -42,7 +46,22 @@ export const AdmissionLive = (limits: AdmissionLimits = defaultLimits) =>
         const leave = Effect.sync(() => {
           state.present -= 1
         })
-        return Effect.acquireUseRelease(enter, () => inPlace, () => leave)
+        const admitted = Effect.acquireUseRelease(enter, () => inPlace, () => leave)
+        // A place is for work: whoever sends a body slowly, or never, has none.
+        const whole = endpoint.method === "GET" ? admitted : Effect.flatMap(
+          HttpServerRequest.HttpServerRequest,
+          (request) => {
+            const body = RequestBody.takeIn(request, endpoint.payload)
+            return body === undefined ? admitted : Effect.andThen(Effect.orDie(body), admitted)
+          }
+        )
+        return millis === undefined ? whole : Effect.timeoutOrElse(whole, { duration: millis, orElse: () => late })
       }
     })
   )
+
+// What is still to come of the body would be read for as long as somebody sends it.
+const late = Effect.withFiber((fiber): Effect.Effect<never, Unavailable> => {
+  fiber.getRef(Exchange.Current).headers["connection"] = "close"
+  return Effect.fail(new Unavailable({ detail: "This could not be done in time; send it again.", retry_after: 5 }))
+})
