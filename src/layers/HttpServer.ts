@@ -25,6 +25,8 @@ export interface HttpServerOptions {
   readonly maxBodyBytes?: (route: string | undefined) => number
   /** Milliseconds in which a whole request must have arrived. Default 15 s; uploads need more. */
   readonly requestTimeout?: number
+  /** Milliseconds after which a connection is cut on which nothing moves though an answer is due. Default 30 s. */
+  readonly stalled?: number
   /** What the server speaks beside HTTP. Default: nothing. */
   readonly protocol?: Protocol
   /** What is turned away when too much is unanswered. Default: nothing. */
@@ -52,7 +54,7 @@ const cannotListen = ({ host, port, portVariable }: HttpServerOptions) => (error
 }
 
 // Node's defaults allow a client to hold a connection for 5 minutes with half a request, and 16 KiB of headers.
-const nodeServer = (requestTimeout: number): Server => {
+const nodeServer = (requestTimeout: number, stalled: number): Server => {
   const server = createServer({
     headersTimeout: Math.min(10_000, requestTimeout),
     requestTimeout,
@@ -62,6 +64,8 @@ const nodeServer = (requestTimeout: number): Server => {
     // Node would refuse it with an empty body; the edge does with a problem.
     requireHostHeader: false
   })
+  // Without it, an answer that nobody reads is kept for as long as its peer likes. Between requests the other limit holds.
+  server.timeout = stalled
   answerMalformed(server)
   return server
 }
@@ -96,7 +100,7 @@ const carryingLittle = (server: HttpServer.HttpServer["Service"]): HttpServer.Ht
  */
 export const serveHttp = <A, E, R>(routes: Layer.Layer<A, E, R>, options: HttpServerOptions) => {
   const table = RouteTable.make()
-  const server = nodeServer(options.requestTimeout ?? 15_000)
+  const server = nodeServer(options.requestTimeout ?? 15_000, options.stalled ?? 30_000)
   const edge = Edge.layer(
     {
       corsOrigins: options.corsOrigins,

@@ -63,6 +63,14 @@ const refused = Metric.counter("midnight.requests.shed", {
   attributes: { unit: "{request}" }
 })
 
+const counter = (workClass: WorkClass) => Metric.withAttributes(refused, { class: workClass })
+const counters = {
+  payments: counter("payments"),
+  auth: counter("auth"),
+  reads: counter("reads"),
+  video: counter("video")
+}
+
 /** One room for each class. A class never has more than its part of what a more important one has. */
 const makeRooms = (limits: Shedding["limits"]) => {
   const payments = new Room(limits.payments)
@@ -83,6 +91,16 @@ const makeRooms = (limits: Shedding["limits"]) => {
   return { rooms: { payments, auth, reads, video }, sizes }
 }
 
+const onEnd = (response: ServerResponse, done: () => void) => {
+  const { end } = response
+  Object.defineProperty(response, "end", {
+    value: (...given: ReadonlyArray<unknown>): unknown => {
+      done()
+      return Reflect.apply(end, response, given)
+    }
+  })
+}
+
 /**
  * Turns requests away before anything is done for them, once too many are unanswered: by class, the least important first,
  * so that what a busy server can do goes to payments. At three times the capacity two of three requests are
@@ -92,35 +110,25 @@ export const shed = (server: Server, { classOf, corsOrigins, limits, mostArrivin
   Effect.contextWith((context: Context.Context<never>) =>
     Effect.sync(() => {
       const emit = server.emit
-      const counter = (workClass: WorkClass) => Metric.withAttributes(refused, { class: workClass })
-      const counters = {
-        payments: counter("payments"),
-        auth: counter("auth"),
-        reads: counter("reads"),
-        video: counter("video")
-      }
       const { rooms, sizes } = makeRooms(limits)
-      const leaving = (room: Room) => () => {
-        unanswered -= 1
-        room.leave(performance.now())
-      }
-      const left = {
-        payments: leaving(rooms.payments),
-        auth: leaving(rooms.auth),
-        reads: leaving(rooms.reads),
-        video: leaving(rooms.video)
-      }
       // Below the least of all it does not matter what a request is.
       const lowest = Math.min(...Object.values(limits).map(({ least }) => least))
       let unanswered = 0
-      const answered = () => {
-        unanswered -= 1
-      }
       const enter = (workClass: WorkClass | undefined, response: ServerResponse) => {
         unanswered += 1
-        const counted = workClass !== undefined && !rooms[workClass].isFixed
-        if (counted) rooms[workClass].enter(performance.now())
-        response.once("close", counted ? left[workClass] : answered)
+        const room = workClass === undefined || rooms[workClass].isFixed ? undefined : rooms[workClass]
+        room?.enter(performance.now())
+        let isInside = true
+        const leave = () => {
+          if (!isInside) return
+          isInside = false
+          unanswered -= 1
+          room?.leave(performance.now())
+        }
+        // Answered is what is handed over, whether its peer reads it or not: whoever does not keeps nobody out.
+        response.on("prefinish", leave).on("close", leave)
+        // One behind another on its connection is handed over later, and the peer says when.
+        if (response.socket === null) onEnd(response, leave)
       }
       const arriving = new Arriving(most ?? mostArriving, (response) => {
         const { method = "", url = "" } = response.req

@@ -11,6 +11,8 @@ import { VideoWorkerServices, VideoWorkerTasks } from "./VideoWorkerLive.ts"
 
 /** An upload of 200 MiB over a slow mobile line takes this long. */
 const slowestUploadMillis = 30 * 60 * 1_000
+/** A sender that is silent for this long is cut; one that is silent for 30 s was told so before, and its upload can go on. */
+const silentMillis = 2 * 60 * 1_000
 const otherBodies = 64 * 1_024
 
 const uploadServer = Layer.unwrap(Effect.gen(function*() {
@@ -22,7 +24,8 @@ const uploadServer = Layer.unwrap(Effect.gen(function*() {
     grace: yield* Settings.drainGrace,
     protocol: tus,
     maxBodyBytes: (route) => route === uploadRoute ? largestUpload : otherBodies,
-    requestTimeout: slowestUploadMillis
+    requestTimeout: slowestUploadMillis,
+    stalled: silentMillis
   })
 }))
 
