@@ -91,6 +91,12 @@ const makeRooms = (limits: Shedding["limits"]) => {
   return { rooms: { payments, auth, reads, video }, sizes }
 }
 
+/** A page's browser asks first, by OPTIONS: turned away as a read, the payment that it asks for would never be sent. */
+const methodOf = ({ headers, method = "" }: IncomingMessage): string => {
+  const asked = method === "OPTIONS" ? headers["access-control-request-method"] : undefined
+  return typeof asked === "string" ? asked : method
+}
+
 const onEnd = (response: ServerResponse, done: () => void) => {
   const { end } = response
   Object.defineProperty(response, "end", {
@@ -143,7 +149,7 @@ export const shed = (server: Server, { classOf, corsOrigins, limits, mostArrivin
       const onRefused = (workClass: WorkClass) => counters[workClass].updateUnsafe(1, context)
       const isRefused = (request: unknown, response: unknown): boolean => {
         if (!(request instanceof IncomingMessage && response instanceof ServerResponse)) return false
-        const workClass = unanswered < lowest ? undefined : classOf(request.method ?? "", request.url ?? "")
+        const workClass = unanswered < lowest ? undefined : classOf(methodOf(request), request.url ?? "")
         if (workClass !== undefined && isFull(workClass)) {
           onRefused(workClass)
           refuse(request, response, workClass, corsOrigins)
