@@ -5,6 +5,7 @@ import { createServer, type Server } from "node:http"
 import { plainHttp, type Protocol } from "../http/middleware/Cors.ts"
 import * as Edge from "../http/middleware/Edge.ts"
 import * as RouteTable from "../http/middleware/RouteTable.ts"
+import type { Strangers } from "../http/middleware/Strangers.ts"
 import { Readiness } from "../services/Readiness.ts"
 import { answerMalformed } from "./MalformedHttp.ts"
 import * as Shedding from "./Shedding.ts"
@@ -31,6 +32,8 @@ export interface HttpServerOptions {
   readonly protocol?: Protocol
   /** What is turned away when too much is unanswered. Default: nothing. */
   readonly shedding?: Omit<Shedding.Shedding, "corsOrigins">
+  /** Which refusals are counted by address. Default: none. */
+  readonly strangers?: Strangers
   /** Whether every handler took its services when it was built, so that requests need not carry them. Default: no. */
   readonly lean?: boolean
 }
@@ -105,7 +108,8 @@ export const serveHttp = <A, E, R>(routes: Layer.Layer<A, E, R>, options: HttpSe
     {
       corsOrigins: options.corsOrigins,
       maxBodyBytes: options.maxBodyBytes ?? (() => 64 * 1024),
-      protocol: options.protocol ?? plainHttp
+      protocol: options.protocol ?? plainHttp,
+      strangers: options.strangers
     },
     table
   )

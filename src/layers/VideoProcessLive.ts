@@ -1,10 +1,12 @@
 import { Effect, Layer } from "effect"
 import { largestUpload } from "../domain/Video.ts"
+import * as Strangers from "../http/middleware/Strangers.ts"
 import { PictureRoutes } from "../http/PictureHandlers.ts"
 import { tus, uploadRoute, UploadRoutes } from "../http/UploadHandlers.ts"
 import { Health } from "../services/Health.ts"
 import * as Settings from "./Config.ts"
 import { serveHttp } from "./HttpServer.ts"
+import { LimitsLive } from "./LimitsLive.ts"
 import { MediaEngineLive } from "./media/Engine.ts"
 import { yieldProcessor } from "./Priority.ts"
 import { VideoWorkerServices, VideoWorkerTasks } from "./VideoWorkerLive.ts"
@@ -25,9 +27,10 @@ const uploadServer = Layer.unwrap(Effect.gen(function*() {
     protocol: tus,
     maxBodyBytes: (route) => route === uploadRoute ? largestUpload : otherBodies,
     requestTimeout: slowestUploadMillis,
-    stalled: silentMillis
+    stalled: silentMillis,
+    strangers: yield* Strangers.ofVideo
   })
-}))
+})).pipe(Layer.provide(LimitsLive))
 
 /**
  * The video process: takes uploads on VIDEO_PORT and verifies what the queue holds. It is released from the top: no more

@@ -20,6 +20,7 @@ import * as RequestId from "./RequestId.ts"
 import * as RouteTable from "./RouteTable.ts"
 import { securityHeaders } from "./SecurityHeaders.ts"
 import * as SingleHeaders from "./SingleHeaders.ts"
+import type { Strangers } from "./Strangers.ts"
 
 export interface EdgeOptions {
   /** Origins whose pages may read answers. Empty: none. */
@@ -27,6 +28,8 @@ export interface EdgeOptions {
   /** Bytes a body may have on a route, by the route's pattern; `undefined` stands for a path that matches none. */
   readonly maxBodyBytes: (route: string | undefined) => number
   readonly protocol: Cors.Protocol
+  /** Which refusals are counted by address. Undefined: none. */
+  readonly strangers: Strangers | undefined
 }
 
 type App = Effect.Effect<HttpServerResponse.HttpServerResponse, Types.unhandled>
@@ -100,8 +103,8 @@ const withHeaders = (
   })
 
 /** What a request's handler finds in its context, besides the request. */
-const contextOf = (
-  context: Context.Context<never>,
+const contextOf = <R>(
+  context: Context.Context<R>,
   { maxBodyBytes }: Problems.Surroundings,
   exchange: Exchange.Exchange
 ) => {
@@ -113,6 +116,14 @@ const contextOf = (
     Context.add(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBodyBytes))
   )
 }
+
+/** The refusal, or 429 when too many of the address were counted before. */
+const counted = ({ count }: Strangers, refusal: Problems.Completed, around: Problems.Surroundings) =>
+  Effect.matchEffect(count, {
+    onFailure: (tooMany) =>
+      Effect.flatMap(HttpServerRespondable.toResponse(tooMany), (response) => Problems.complete(response, around)),
+    onSuccess: () => Effect.succeed(refusal)
+  })
 
 /** One request, from its head to its answer. Every request passes here, so this is written without generators. */
 const handle = (app: App, edge: Edge) =>
@@ -145,12 +156,22 @@ const handle = (app: App, edge: Edge) =>
     const complete = (given: HttpServerResponse.HttpServerResponse) =>
       given.status < 400
         ? finish({ response: given, code: undefined })
-        : Effect.flatMap(Problems.complete(given, around), finish)
+        : Effect.flatMap(
+          Problems.complete(given, around),
+          (completed) =>
+            options.strangers?.counts(completed.code, route) === true
+              ? Effect.flatMap(counted(options.strangers, completed, around), finish)
+              : finish(completed)
+        )
 
     return Effect.matchCauseEffect(refuse(around, options.protocol) ?? app, {
       onFailure: (cause) => Effect.flatMap(Problems.fromCause(cause, around), complete),
       onSuccess: complete
-    }).pipe(Effect.updateContext((context: Context.Context<never>) => contextOf(context, around, exchange)))
+    }).pipe(
+      Effect.updateContext((context: Context.Context<HttpServerRequest.HttpServerRequest>) =>
+        contextOf(context, around, exchange)
+      )
+    )
   })
 
 /**
