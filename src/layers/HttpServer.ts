@@ -24,7 +24,7 @@ export interface HttpServerOptions {
   readonly drain?: Duration.Input
   /** Bytes a body may have on a route, by its pattern. Default 64 KiB everywhere. */
   readonly maxBodyBytes?: (route: string | undefined) => number
-  /** Milliseconds in which a whole request must have arrived. Default 15 s; uploads need more. */
+  /** Milliseconds in which a whole request must have arrived, and should be answered. Default 15 s; uploads need more. */
   readonly requestTimeout?: number
   /** Milliseconds after which a connection is cut on which nothing moves though an answer is due. Default 30 s. */
   readonly stalled?: number
@@ -109,7 +109,8 @@ export const serveHttp = <A, E, R>(routes: Layer.Layer<A, E, R>, options: HttpSe
       corsOrigins: options.corsOrigins,
       maxBodyBytes: options.maxBodyBytes ?? (() => 64 * 1024),
       protocol: options.protocol ?? plainHttp,
-      strangers: options.strangers
+      strangers: options.strangers,
+      answeredWithin: options.requestTimeout ?? 15_000
     },
     table
   )

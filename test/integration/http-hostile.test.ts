@@ -1,8 +1,9 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Logger } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
+import { CurrentRequest } from "../../src/domain/Request.ts"
 import { serveHttp } from "../../src/layers/HttpServer.ts"
-import { raw, Shop } from "../layers/Shop.ts"
+import { raw, send, Shop } from "../layers/Shop.ts"
 
 // What fetch will not send: requests that two servers in a row may read differently, or that keep one busy for nothing.
 
@@ -130,7 +131,13 @@ layer(Shop, { excludeTestServices: true })("the HTTP edge, attacked", (it) => {
 
 const echo = HttpRouter.add("POST", "/echo", (request) => Effect.map(request.text, HttpServerResponse.text))
 
-const Impatient = serveHttp(echo, {
+const due = HttpRouter.add(
+  "GET",
+  "/due",
+  Effect.map(CurrentRequest, ({ endsAt }) => HttpServerResponse.text(String(endsAt)))
+)
+
+const Impatient = serveHttp(Layer.merge(echo, due), {
   port: 0,
   host: "127.0.0.1",
   portVariable: "PORT",
@@ -141,6 +148,14 @@ const Impatient = serveHttp(echo, {
 }).pipe(Layer.provide(Logger.layer([])))
 
 layer(Impatient, { excludeTestServices: true })("the HTTP edge, kept waiting", (it) => {
+  it.effect("tells the work behind it when the answer is due", () =>
+    Effect.gen(function*() {
+      const before = Date.now()
+      const { text } = yield* send("/due")
+      assert.isAtLeast(Number(text), before + 300)
+      assert.isAtMost(Number(text), Date.now() + 300)
+    }))
+
   it.effect("answers 408 to half a head and to half a body, and closes", () =>
     Effect.gen(function*() {
       const halves = {

@@ -8,7 +8,7 @@ import {
   type HttpServerResponse
 } from "effect/http"
 import { InvalidRequest } from "../../domain/Problem.ts"
-import { CurrentRequestId } from "../../domain/Request.ts"
+import { CurrentRequest } from "../../domain/Request.ts"
 import { Readiness } from "../../services/Readiness.ts"
 import { slowNanos } from "../../services/TraceContext.ts"
 import * as AccessLog from "./AccessLog.ts"
@@ -28,6 +28,8 @@ export interface EdgeOptions {
   /** Bytes a body may have on a route, by the route's pattern; `undefined` stands for a path that matches none. */
   readonly maxBodyBytes: (route: string | undefined) => number
   readonly protocol: Cors.Protocol
+  /** Milliseconds after its head in which a request should be answered, whatever it waits for. */
+  readonly answeredWithin: number
   /** Which refusals are counted by address. Undefined: none. */
   readonly strangers: Strangers | undefined
 }
@@ -106,11 +108,12 @@ const withHeaders = (
 const contextOf = <R>(
   context: Context.Context<R>,
   { maxBodyBytes }: Problems.Surroundings,
-  exchange: Exchange.Exchange
+  exchange: Exchange.Exchange,
+  endsAt: number
 ) => {
   const { requestId } = exchange
   return context.pipe(
-    Context.add(CurrentRequestId, requestId),
+    Context.add(CurrentRequest, { id: requestId, endsAt }),
     Context.add(Exchange.Current, exchange),
     Context.add(References.CurrentLogAnnotations, { request_id: requestId }),
     Context.add(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBodyBytes))
@@ -134,14 +137,16 @@ const handle = (app: App, edge: Edge) =>
     const { span } = fiber.cache
     const { options, table } = edge
     const route = table.find(request)
+    const now = clock.currentTimeMillisUnsafe()
     const around: Problems.Surroundings = {
       request,
       allow: route === undefined || request.method === "OPTIONS" ? table.allow(request.url) : undefined,
       maxBodyBytes: options.maxBodyBytes(route),
-      requestId: RequestId.fromHeaders(request.headers, clock.currentTimeMillisUnsafe()),
+      requestId: RequestId.fromHeaders(request.headers, now),
       traceId: span?.traceId
     }
     const exchange = Exchange.make(around.requestId)
+    const endsAt = now + options.answeredWithin
     RequestBody.guard(request)
 
     const finish = ({ code, response }: Problems.Completed) => {
@@ -169,7 +174,7 @@ const handle = (app: App, edge: Edge) =>
       onSuccess: complete
     }).pipe(
       Effect.updateContext((context: Context.Context<HttpServerRequest.HttpServerRequest>) =>
-        contextOf(context, around, exchange)
+        contextOf(context, around, exchange, endsAt)
       )
     )
   })
