@@ -77,3 +77,35 @@ export class Unavailable extends Problem<Unavailable>()("Unavailable", {
   status: 503,
   title: "Temporarily unavailable"
 }, { code: Schema.tag("Unavailable"), retry_after: Schema.Int }) {}
+
+/** What is answered where a connection speaks no HTTP that anybody could route. */
+export class MalformedHttp extends Problem<MalformedHttp>()("MalformedHttp", {
+  type: "/problems/malformed-http",
+  status: 400,
+  title: "This is not a valid HTTP request"
+}, { code: Schema.tag("MalformedHttp") }) {}
+
+export class RequestTimeout extends Problem<RequestTimeout>()("RequestTimeout", {
+  type: "/problems/request-timeout",
+  status: 408,
+  title: "The request did not arrive in time"
+}, { code: Schema.tag("RequestTimeout") }) {}
+
+export class ExpectationFailed extends Problem<ExpectationFailed>()("ExpectationFailed", {
+  type: "/problems/expectation-failed",
+  status: 417,
+  title: "The only expectation met is 100-continue"
+}, { code: Schema.tag("ExpectationFailed") }) {}
+
+export class HeadersTooLarge extends Problem<HeadersTooLarge>()("HeadersTooLarge", {
+  type: "/problems/headers-too-large",
+  status: 431,
+  title: "The headers may have 8192 bytes"
+}, { code: Schema.tag("HeadersTooLarge") }) {}
+
+/** A refusal of the HTTP library for which there is no problem of its own; its status is that of the answer. */
+export class Refused extends Problem<Refused>()("Refused", {
+  type: "/problems/refused",
+  status: 400,
+  title: "The request was refused"
+}, { code: Schema.tag("Refused") }) {}

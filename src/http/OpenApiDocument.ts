@@ -29,6 +29,23 @@ export const uploadDocument = OpenApi.fromApi(
   )
 )
 
+/** What is answered before a request has a route, and so stands in no route's contract. */
+export const protocolDocument = OpenApi.fromApi(
+  HttpApi.make("protocol").add(
+    HttpApiGroup.make("protocol").add(
+      HttpApiEndpoint.get("any", "/", {
+        error: [
+          Problem.MalformedHttp,
+          Problem.RequestTimeout,
+          Problem.ExpectationFailed,
+          Problem.HeadersTooLarge,
+          Problem.Refused
+        ]
+      })
+    )
+  )
+)
+
 type Operation = OpenApi.OpenAPISpecOperation
 type Schemas = OpenApi.OpenAPIComponents["schemas"]
 const media = "application/problem+json"

@@ -17,7 +17,7 @@ import {
 import { InvalidRequest, NotFound, TooManyRequests, Unavailable } from "../domain/Problem.ts"
 import { PaymentDisputed, PaymentNotPaid, RefundExceeded, RefundRequest, RefundView } from "../domain/Refunds.ts"
 import { InsufficientFunds } from "../domain/Wallet.ts"
-import { Admission, AdmissionClass } from "./middleware/Admission.ts"
+import { Admission, AdmissionClass, AnsweredWithin } from "./middleware/Admission.ts"
 import { Authorization } from "./middleware/Authorization.ts"
 import { Idempotency, KeptBy } from "./middleware/Idempotency.ts"
 import { forgedWebhooks } from "./middleware/Policies.ts"
@@ -84,9 +84,12 @@ const webhook = <P extends Provider>(provider: P) =>
     payload: Schema.Uint8Array.pipe(HttpApiSchema.asUint8Array({ contentType: "application/json" })),
     success: Schema.Struct({ received: Schema.Literal(true) }),
     error: [WebhookForged, WebhookOtherMode, InvalidRequest, NotFound, TooManyRequests, Unavailable]
-  }).annotate(AdmissionClass, "payments").annotate(RatePolicies, [forgedWebhooks])
+  }).annotate(AdmissionClass, "payments").annotate(AnsweredWithin, 1_800).annotate(RatePolicies, [forgedWebhooks])
 
-/** Signed events in. No token: the signature is the proof, and nothing is parsed before it is verified. */
+/**
+ * Signed events in. No token: the signature is the proof, and nothing is parsed before it is verified. Providers want an answer
+ * within two seconds; what cannot be stored by then they send again.
+ */
 export class WebhooksApi extends HttpApiGroup.make("webhooks")
   .add(webhook("stripe"), webhook("paystack"), webhook("sandbox"))
   .middleware(Admission)

@@ -1,6 +1,6 @@
 import { Option, Schema } from "effect"
 import type { OpenApi } from "effect/http-api"
-import { edgeDocument, uploadDocument } from "./OpenApiDocument.ts"
+import { edgeDocument, protocolDocument, uploadDocument } from "./OpenApiDocument.ts"
 import type { ProblemMeaning } from "./SystemApi.ts"
 
 const constant = <S extends Schema.Constraint>(value: S) => Schema.Struct({ enum: Schema.Tuple([value]) })
@@ -64,6 +64,8 @@ const inDocument = (document: OpenApi.OpenAPISpec, named: boolean): ReadonlyArra
 /** Every problem an API can answer, by the last part of its type: taken from the contract, so that none is forgotten. */
 export const catalogue = (document: OpenApi.OpenAPISpec): ReadonlyMap<string, ProblemMeaning> =>
   new Map(
-    [...inDocument(edgeDocument, false), ...inDocument(uploadDocument, false), ...inDocument(document, true)]
-      .map((meaning) => [meaning.type.replace("/problems/", ""), meaning])
+    [
+      ...[edgeDocument, protocolDocument, uploadDocument].flatMap((one) => inDocument(one, false)),
+      ...inDocument(document, true)
+    ].map((meaning) => [meaning.type.replace("/problems/", ""), meaning])
   )

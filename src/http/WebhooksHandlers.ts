@@ -2,7 +2,7 @@ import { Effect, Option } from "effect"
 import type { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import type { Provider } from "../domain/Payments.ts"
-import { NotFound, Unavailable } from "../domain/Problem.ts"
+import { NotFound } from "../domain/Problem.ts"
 import { Gateways } from "../services/Gateway.ts"
 import { Payments } from "../services/Payments.ts"
 import { Api } from "./Api.ts"
@@ -14,8 +14,6 @@ interface Delivery {
   readonly payload: Uint8Array
   readonly request: HttpServerRequest.HttpServerRequest
 }
-
-const late = new Unavailable({ detail: "The event could not be stored in time; send it again.", retry_after: 5 })
 
 export const WebhooksHandlers = HttpApiBuilder.group(
   Api,
@@ -41,7 +39,7 @@ export const WebhooksHandlers = HttpApiBuilder.group(
         )
         yield* payments.receive(event)
         return { received: true as const }
-      }, Effect.timeoutOrElse({ duration: "1800 millis", orElse: () => Effect.fail(late) }))
+      })
 
     return handlers.handleAll({
       stripe: receive("stripe"),

@@ -21,6 +21,7 @@ import { AddressRateLimit, RateLimit } from "../http/middleware/RateLimit.ts"
 import { AddressRateLimitLive, RateLimitLive } from "../http/middleware/RateLimitLive.ts"
 import { RoleRequired } from "../http/middleware/RoleRequired.ts"
 import { RoleRequiredLive } from "../http/middleware/RoleRequiredLive.ts"
+import * as Strangers from "../http/middleware/Strangers.ts"
 import { PaymentsHandlers } from "../http/PaymentsHandlers.ts"
 import { PayoutsHandlers } from "../http/PayoutsHandlers.ts"
 import { ReviewHandlers } from "../http/ReviewHandlers.ts"
@@ -164,7 +165,8 @@ export const ApiLive = Layer.unwrap(Effect.gen(function*() {
     corsOrigins: yield* Settings.corsOrigins,
     grace: yield* Settings.drainGrace,
     lean: true,
+    strangers: yield* Strangers.ofApi,
     shedding: { classOf: classesOf(Api), limits: mostUnanswered },
     maxBodyBytes: (route) => route?.startsWith("/api/webhooks/") === true ? webhookBytes : otherBytes
   })
-})).pipe(Layer.provide(Bulkheads), Layer.provide(NodeCrypto.layerMac))
+})).pipe(Layer.provide(LimitsLive), Layer.provide(Bulkheads), Layer.provide(NodeCrypto.layerMac))

@@ -5,6 +5,7 @@ import { createServer, type Server } from "node:http"
 import { plainHttp, type Protocol } from "../http/middleware/Cors.ts"
 import * as Edge from "../http/middleware/Edge.ts"
 import * as RouteTable from "../http/middleware/RouteTable.ts"
+import type { Strangers } from "../http/middleware/Strangers.ts"
 import { Readiness } from "../services/Readiness.ts"
 import { answerMalformed } from "./MalformedHttp.ts"
 import * as Shedding from "./Shedding.ts"
@@ -23,12 +24,16 @@ export interface HttpServerOptions {
   readonly drain?: Duration.Input
   /** Bytes a body may have on a route, by its pattern. Default 64 KiB everywhere. */
   readonly maxBodyBytes?: (route: string | undefined) => number
-  /** Milliseconds in which a whole request must have arrived. Default 15 s; uploads need more. */
+  /** Milliseconds in which a whole request must have arrived, and should be answered. Default 15 s; uploads need more. */
   readonly requestTimeout?: number
+  /** Milliseconds after which a connection is cut on which nothing moves though an answer is due. Default 30 s. */
+  readonly stalled?: number
   /** What the server speaks beside HTTP. Default: nothing. */
   readonly protocol?: Protocol
   /** What is turned away when too much is unanswered. Default: nothing. */
   readonly shedding?: Omit<Shedding.Shedding, "corsOrigins">
+  /** Which refusals are counted by address. Default: none. */
+  readonly strangers?: Strangers
   /** Whether every handler took its services when it was built, so that requests need not carry them. Default: no. */
   readonly lean?: boolean
 }
@@ -52,7 +57,7 @@ const cannotListen = ({ host, port, portVariable }: HttpServerOptions) => (error
 }
 
 // Node's defaults allow a client to hold a connection for 5 minutes with half a request, and 16 KiB of headers.
-const nodeServer = (requestTimeout: number): Server => {
+const nodeServer = (requestTimeout: number, stalled: number): Server => {
   const server = createServer({
     headersTimeout: Math.min(10_000, requestTimeout),
     requestTimeout,
@@ -62,6 +67,8 @@ const nodeServer = (requestTimeout: number): Server => {
     // Node would refuse it with an empty body; the edge does with a problem.
     requireHostHeader: false
   })
+  // Without it, an answer that nobody reads is kept for as long as its peer likes. Between requests the other limit holds.
+  server.timeout = stalled
   answerMalformed(server)
   return server
 }
@@ -96,12 +103,14 @@ const carryingLittle = (server: HttpServer.HttpServer["Service"]): HttpServer.Ht
  */
 export const serveHttp = <A, E, R>(routes: Layer.Layer<A, E, R>, options: HttpServerOptions) => {
   const table = RouteTable.make()
-  const server = nodeServer(options.requestTimeout ?? 15_000)
+  const server = nodeServer(options.requestTimeout ?? 15_000, options.stalled ?? 30_000)
   const edge = Edge.layer(
     {
       corsOrigins: options.corsOrigins,
       maxBodyBytes: options.maxBodyBytes ?? (() => 64 * 1024),
-      protocol: options.protocol ?? plainHttp
+      protocol: options.protocol ?? plainHttp,
+      strangers: options.strangers,
+      answeredWithin: options.requestTimeout ?? 15_000
     },
     table
   )

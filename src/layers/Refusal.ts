@@ -141,7 +141,9 @@ const answered = (parser: Parser, server: Server, url: string, headers: Readonly
   const asked = simple(headers)
   if (asked === undefined) return false
   // What Node would do after its own answer, without which a connection that is only refused would stay for good.
-  if (!socket.timeout) socket.setTimeout(server.keepAliveTimeout)
+  if (socket.timeout === undefined || socket.timeout < server.keepAliveTimeout) {
+    socket.setTimeout(server.keepAliveTimeout)
+  }
   parser.incoming = null
   const { body, headers: own } = compose({ ...asked, url, workClass }, door.corsOrigins)
   socket.write(`${head}${dateHeader(Date.now())}${lines(own)}\r\n${body}`, "latin1")

@@ -3,6 +3,7 @@ import { FindMyWay } from "effect/http"
 import { HttpApi, type HttpApiGroup } from "effect/http-api"
 import { IncomingMessage, type Server, ServerResponse } from "node:http"
 import { Admission, AdmissionClass, type WorkClass } from "../http/middleware/Admission.ts"
+import { Arriving, mostArriving } from "./Arriving.ts"
 import { refuse, refuseEarly } from "./Refusal.ts"
 import { Room, type RoomLimits } from "./Room.ts"
 
@@ -24,6 +25,8 @@ export interface Shedding {
   readonly classOf: (method: string, url: string) => WorkClass | undefined
   readonly limits: Readonly<Record<WorkClass, RoomLimits>>
   readonly corsOrigins: ReadonlyArray<string>
+  /** Bytes of bodies that may be on the way at once. Default 64 MiB. */
+  readonly mostArriving?: number
 }
 
 /** The classes that an API's endpoints declare. What is not admitted by class is never turned away; what is unknown is a read. */
@@ -60,6 +63,14 @@ const refused = Metric.counter("midnight.requests.shed", {
   attributes: { unit: "{request}" }
 })
 
+const counter = (workClass: WorkClass) => Metric.withAttributes(refused, { class: workClass })
+const counters = {
+  payments: counter("payments"),
+  auth: counter("auth"),
+  reads: counter("reads"),
+  video: counter("video")
+}
+
 /** One room for each class. A class never has more than its part of what a more important one has. */
 const makeRooms = (limits: Shedding["limits"]) => {
   const payments = new Room(limits.payments)
@@ -80,39 +91,55 @@ const makeRooms = (limits: Shedding["limits"]) => {
   return { rooms: { payments, auth, reads, video }, sizes }
 }
 
+/** A page's browser asks first, by OPTIONS: turned away as a read, the payment that it asks for would never be sent. */
+const methodOf = ({ headers, method = "" }: IncomingMessage): string => {
+  const asked = method === "OPTIONS" ? headers["access-control-request-method"] : undefined
+  return typeof asked === "string" ? asked : method
+}
+
+const onEnd = (response: ServerResponse, done: () => void) => {
+  const { end } = response
+  Object.defineProperty(response, "end", {
+    value: (...given: ReadonlyArray<unknown>): unknown => {
+      done()
+      return Reflect.apply(end, response, given)
+    }
+  })
+}
+
 /**
  * Turns requests away before anything is done for them, once too many are unanswered: by class, the least important first,
  * so that what a busy server can do goes to payments. At three times the capacity two of three requests are
  * refusals, so they have to be cheap.
  */
-export const shed = (server: Server, { classOf, corsOrigins, limits }: Shedding) =>
+export const shed = (server: Server, { classOf, corsOrigins, limits, mostArriving: most }: Shedding) =>
   Effect.contextWith((context: Context.Context<never>) =>
     Effect.sync(() => {
       const emit = server.emit
-      const counter = (workClass: WorkClass) => Metric.withAttributes(refused, { class: workClass })
-      const counters = {
-        payments: counter("payments"),
-        auth: counter("auth"),
-        reads: counter("reads"),
-        video: counter("video")
-      }
       const { rooms, sizes } = makeRooms(limits)
-      const leaving = (room: Room) => () => {
-        unanswered -= 1
-        room.leave(performance.now())
-      }
-      const left = {
-        payments: leaving(rooms.payments),
-        auth: leaving(rooms.auth),
-        reads: leaving(rooms.reads),
-        video: leaving(rooms.video)
-      }
       // Below the least of all it does not matter what a request is.
       const lowest = Math.min(...Object.values(limits).map(({ least }) => least))
       let unanswered = 0
-      const answered = () => {
-        unanswered -= 1
+      const enter = (workClass: WorkClass | undefined, response: ServerResponse) => {
+        unanswered += 1
+        const room = workClass === undefined || rooms[workClass].isFixed ? undefined : rooms[workClass]
+        room?.enter(performance.now())
+        let isInside = true
+        const leave = () => {
+          if (!isInside) return
+          isInside = false
+          unanswered -= 1
+          room?.leave(performance.now())
+        }
+        // Answered is what is handed over, whether its peer reads it or not: whoever does not keeps nobody out.
+        response.on("prefinish", leave).on("close", leave)
+        // One behind another on its connection is handed over later, and the peer says when.
+        if (response.socket === null) onEnd(response, leave)
       }
+      const arriving = new Arriving(most ?? mostArriving, (response) => {
+        const { method = "", url = "" } = response.req
+        enter(unanswered < lowest ? undefined : classOf(method, url), response)
+      })
       const isFull = (workClass: WorkClass) => {
         if (unanswered < sizes[workClass]()) return false
         // Where all are turned away, nobody enters, and whoever is inside may be there for long.
@@ -122,16 +149,13 @@ export const shed = (server: Server, { classOf, corsOrigins, limits }: Shedding)
       const onRefused = (workClass: WorkClass) => counters[workClass].updateUnsafe(1, context)
       const isRefused = (request: unknown, response: unknown): boolean => {
         if (!(request instanceof IncomingMessage && response instanceof ServerResponse)) return false
-        const workClass = unanswered < lowest ? undefined : classOf(request.method ?? "", request.url ?? "")
+        const workClass = unanswered < lowest ? undefined : classOf(methodOf(request), request.url ?? "")
         if (workClass !== undefined && isFull(workClass)) {
           onRefused(workClass)
           refuse(request, response, workClass, corsOrigins)
           return true
         }
-        unanswered += 1
-        const counted = workClass !== undefined && !rooms[workClass].isFixed
-        if (counted) rooms[workClass].enter(performance.now())
-        response.once("close", counted ? left[workClass] : answered)
+        if (!arriving.awaits(request, response)) enter(workClass, response)
         return false
       }
       refuseEarly(server, {
@@ -145,7 +169,9 @@ export const shed = (server: Server, { classOf, corsOrigins, limits }: Shedding)
       // Before the listeners, of which one is the whole application.
       Object.defineProperty(server, "emit", {
         value: (event: string, ...args: ReadonlyArray<unknown>): unknown =>
-          event === "request" && isRefused(args[0], args[1]) ? true : Reflect.apply(emit, server, [event, ...args])
+          (event === "request" || event === "checkContinue") && isRefused(args[0], args[1])
+            ? true
+            : Reflect.apply(emit, server, [event, ...args])
       })
     })
   )

@@ -1,16 +1,20 @@
 import { Effect, Layer } from "effect"
 import { largestUpload } from "../domain/Video.ts"
+import * as Strangers from "../http/middleware/Strangers.ts"
 import { PictureRoutes } from "../http/PictureHandlers.ts"
 import { tus, uploadRoute, UploadRoutes } from "../http/UploadHandlers.ts"
 import { Health } from "../services/Health.ts"
 import * as Settings from "./Config.ts"
 import { serveHttp } from "./HttpServer.ts"
+import { LimitsLive } from "./LimitsLive.ts"
 import { MediaEngineLive } from "./media/Engine.ts"
 import { yieldProcessor } from "./Priority.ts"
 import { VideoWorkerServices, VideoWorkerTasks } from "./VideoWorkerLive.ts"
 
 /** An upload of 200 MiB over a slow mobile line takes this long. */
 const slowestUploadMillis = 30 * 60 * 1_000
+/** A sender that is silent for this long is cut; one that is silent for 30 s was told so before, and its upload can go on. */
+const silentMillis = 2 * 60 * 1_000
 const otherBodies = 64 * 1_024
 
 const uploadServer = Layer.unwrap(Effect.gen(function*() {
@@ -22,9 +26,11 @@ const uploadServer = Layer.unwrap(Effect.gen(function*() {
     grace: yield* Settings.drainGrace,
     protocol: tus,
     maxBodyBytes: (route) => route === uploadRoute ? largestUpload : otherBodies,
-    requestTimeout: slowestUploadMillis
+    requestTimeout: slowestUploadMillis,
+    stalled: silentMillis,
+    strangers: yield* Strangers.ofVideo
   })
-}))
+})).pipe(Layer.provide(LimitsLive))
 
 /**
  * The video process: takes uploads on VIDEO_PORT and verifies what the queue holds. It is released from the top: no more

@@ -3,7 +3,7 @@ import { SqlClient, type SqlError, SqlSchema } from "effect/sql"
 import { SecurityEventKind } from "../domain/IdentityAdmin.ts"
 import { SecurityEventId, SessionId, UserId } from "../domain/Ids.ts"
 import { Role } from "../domain/Principal.ts"
-import { CurrentRequestId } from "../domain/Request.ts"
+import { CurrentRequest } from "../domain/Request.ts"
 import { WebhookScope } from "../domain/WebhookEndpoints.ts"
 import { decoded } from "./Database.ts"
 import { newId } from "./NewId.ts"
@@ -61,7 +61,7 @@ export const recorder = (sql: SqlClient.SqlClient) => {
       roles: roles ?? null,
       subject: subject ?? null,
       scope: scope ?? null,
-      requestId: yield* CurrentRequestId,
+      requestId: (yield* CurrentRequest).id,
       createdAt: yield* DateTime.now
     }))
   })

@@ -3,7 +3,7 @@ import { PersistedQueue } from "effect/persistence"
 import { SqlError } from "effect/sql"
 import { OutgoingId, PaymentId, SubmissionId, UserId, VideoId } from "../domain/Ids.ts"
 import { Provider } from "../domain/Payments.ts"
-import { CurrentRequestId } from "../domain/Request.ts"
+import { CurrentRequest, nobodys } from "../domain/Request.ts"
 import type { EventFacts } from "./Gateway.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -22,7 +22,7 @@ export interface Commanded {
 
 /** Where a command comes from: consumers continue this trace, and log this request id. */
 export const currentOrigin = Effect.gen(function*() {
-  return { requestId: yield* CurrentRequestId, traceparent: yield* TraceContext.current }
+  return { requestId: (yield* CurrentRequest).id, traceparent: yield* TraceContext.current }
 })
 
 /** Ask the provider about a payment, a refund or payout, or a dispute. The command's id is `<what it is about>:<cause>`. */
@@ -128,7 +128,7 @@ export const mailCommands = (side: Side = "producer") =>
 export const continuing = (from: Commanded, queue: QueueName, id: string) => <A, E, R>(work: Effect.Effect<A, E, R>) =>
   work.pipe(
     Effect.withSpan(`process ${queue}`, { kind: "consumer", attributes: messaging("process", queue, id) }),
-    Effect.provideService(CurrentRequestId, from.requestId),
+    Effect.provideService(CurrentRequest, { ...nobodys, id: from.requestId }),
     Effect.annotateLogs({ request_id: from.requestId }),
     TraceContext.continueFrom(from.traceparent)
   )

@@ -1,6 +1,7 @@
-import { type Context, Data, type Duration, Effect, Exit, Predicate, Schedule, Schema } from "effect"
+import { Clock, Context, Data, Effect, Exit, Predicate, Schedule, Schema } from "effect"
 import type { SqlError } from "effect/sql"
 import { Unavailable } from "../domain/Problem.ts"
+import { CurrentRequest } from "../domain/Request.ts"
 
 const retries = Schedule.exponential("100 millis").pipe(
   Schedule.jittered,
@@ -25,7 +26,7 @@ const isTemporary = (error: SqlError.SqlError): boolean =>
 
 /**
  * The edge between a store's SqlError and a service's typed errors. `work` is one whole transaction: it is repeated at
- * most twice where PostgreSQL says a repetition can succeed (40001, 40P01, lock timeout), is given four seconds, and ends as
+ * most twice where PostgreSQL says a repetition can succeed (40001, 40P01, lock timeout), is given four seconds, or what its request has left of its time, and ends as
  * Unavailable when the database cannot answer. Any other SqlError is a defect: a query of ours is wrong.
  */
 export const withDatabase = <A, E, R>(
@@ -40,35 +41,43 @@ export const withDatabase = <A, E, R>(
         ? Effect.fail(away)
         : Effect.die(error)
     ),
-    within("4 seconds")
+    within(4_000)
   )
+
+// What a request has done by now, such as a call to a provider, still has to be written down.
+const leastMillis = 500
+
+/** Milliseconds until the answer of the request is due, at most this many. */
+const left = (context: Context.Context<never>, most: number): number => {
+  const { endsAt } = Context.get(context, CurrentRequest)
+  return Math.max(leastMillis, Math.min(most, endsAt - Context.get(context, Clock.Clock).currentTimeMillisUnsafe()))
+}
 
 /**
  * Like a timeout, which does not wait for what it gives up: the client tries for five seconds to cancel a statement on a
  * database that hangs. The connection is in use until then, the caller is not.
  */
-const within =
-  (limit: Duration.Input) => <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | Unavailable, R> =>
-    Effect.contextWith((context: Context.Context<R>) =>
-      Effect.callback<A, E | Unavailable>((resume) => {
-        const fork = Effect.runForkWith(context)
-        const working = fork(work)
-        const patience = fork(Effect.sleep(limit))
-        working.addObserver((exit) => {
-          resume(exit)
-          patience.interruptUnsafe()
-        })
-        patience.addObserver((exit) => {
-          if (Exit.isFailure(exit)) return
-          resume(Effect.fail(away))
-          working.interruptUnsafe()
-        })
-        return Effect.sync(() => {
-          patience.interruptUnsafe()
-          working.interruptUnsafe()
-        })
+const within = (limit: number) => <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | Unavailable, R> =>
+  Effect.contextWith((context: Context.Context<R>) =>
+    Effect.callback<A, E | Unavailable>((resume) => {
+      const fork = Effect.runForkWith(context)
+      const working = fork(work)
+      const patience = fork(Effect.sleep(left(context, limit)))
+      working.addObserver((exit) => {
+        resume(exit)
+        patience.interruptUnsafe()
       })
-    )
+      patience.addObserver((exit) => {
+        if (Exit.isFailure(exit)) return
+        resume(Effect.fail(away))
+        working.interruptUnsafe()
+      })
+      return Effect.sync(() => {
+        patience.interruptUnsafe()
+        working.interruptUnsafe()
+      })
+    })
+  )
 
 export const away = new Unavailable({ detail: "The database did not answer; try again.", retry_after: 1 })
 

@@ -1,5 +1,6 @@
 import { Deferred, Effect, Exit, Option, type Scope } from "effect"
 import type { Unavailable } from "../domain/Problem.ts"
+import { CurrentRequest, nobodys } from "../domain/Request.ts"
 import { away } from "./Database.ts"
 
 const largestBatch = 512
@@ -48,7 +49,8 @@ export const gathered = <K, A, E>(
       yield* Effect.yieldNow
       while (waiting.length > 0) yield* round
       running = false
-    })
+      // Of all who ask, and so not of the one whose question began it.
+    }).pipe(Effect.provideService(CurrentRequest, nobodys))
 
     return (key) =>
       Effect.clockWith((clock) => {

@@ -1,8 +1,12 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Layer, Logger } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
+import { OpenApi } from "effect/http-api"
+import { CurrentRequest } from "../../src/domain/Request.ts"
+import { Api } from "../../src/http/Api.ts"
+import { catalogue } from "../../src/http/ProblemCatalogue.ts"
 import { serveHttp } from "../../src/layers/HttpServer.ts"
-import { raw, Shop } from "../layers/Shop.ts"
+import { raw, send, Shop } from "../layers/Shop.ts"
 
 // What fetch will not send: requests that two servers in a row may read differently, or that keep one busy for nothing.
 
@@ -14,12 +18,27 @@ const chunk = (text: string, extension = "") => `${text.length.toString(16)}${ex
 
 const statuses = (answer: string) => [...answer.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
 
+const meanings = catalogue(OpenApi.fromApi(Api))
+
 /** One answer, a problem of that status, with the headers that every answer has; and the connection is closed. */
 const isRefused = (answer: string, status: number, name: string) => {
   assert.deepStrictEqual(statuses(answer), [status], `${name}: ${answer.slice(0, 200)}`)
   assert.include(answer, "application/problem+json", name)
   assert.include(answer, "x-content-type-options: nosniff", name)
   assert.include(answer, "x-request-id: ", name)
+  const { code, detail, instance, request_id: requestId, title, trace_id: traceId, type } = JSON.parse(
+    answer.slice(answer.indexOf("\r\n\r\n") + 4)
+  )
+  const meaning = meanings.get(String(type).replace("/problems/", ""))
+  assert.deepStrictEqual(
+    [type, title, code, status],
+    [meaning?.type, meaning?.title, meaning?.code, meaning?.status],
+    name
+  )
+  assert.isAtLeast(String(detail).length, 10, name)
+  assert.match(String(instance), /^[^?]+$/, name)
+  assert.include(answer, `x-request-id: ${requestId}`, name)
+  assert.match(String(traceId), /^[0-9a-f]{32}$/, name)
 }
 
 layer(Shop, { excludeTestServices: true })("the HTTP edge, attacked", (it) => {
@@ -85,6 +104,7 @@ layer(Shop, { excludeTestServices: true })("the HTTP edge, attacked", (it) => {
         ["no slash", `GET page HTTP/1.1\r\nhost: x\r\n${close}`, 400],
         ["TRACE", `TRACE /page HTTP/1.1\r\nhost: x\r\n${close}`, 405],
         ["CONNECT", `CONNECT evil.example:443 HTTP/1.1\r\nhost: x\r\n${close}`, 405],
+        ["an expectation of tea", `GET /page?a=b HTTP/1.1\r\nhost: x\r\nexpect: tea\r\n${close}`, 417],
         [
           "a wish to change the protocol",
           `GET /page HTTP/1.1\r\nhost: x\r\nconnection: close, upgrade\r\nupgrade: h2c\r\n\r\n`,
@@ -101,6 +121,7 @@ layer(Shop, { excludeTestServices: true })("the HTTP edge, attacked", (it) => {
         const answer = yield* raw(request)
         assert.deepStrictEqual(statuses(answer), [status], `${name}: ${answer.slice(0, 300)}`)
         if (status >= 400) isRefused(answer, status, name)
+        assert.strictEqual(/^allow: \S/m.test(answer), status === 405, name)
       }
     }))
 
@@ -130,7 +151,13 @@ layer(Shop, { excludeTestServices: true })("the HTTP edge, attacked", (it) => {
 
 const echo = HttpRouter.add("POST", "/echo", (request) => Effect.map(request.text, HttpServerResponse.text))
 
-const Impatient = serveHttp(echo, {
+const due = HttpRouter.add(
+  "GET",
+  "/due",
+  Effect.map(CurrentRequest, ({ endsAt }) => HttpServerResponse.text(String(endsAt)))
+)
+
+const Impatient = serveHttp(Layer.merge(echo, due), {
   port: 0,
   host: "127.0.0.1",
   portVariable: "PORT",
@@ -141,6 +168,14 @@ const Impatient = serveHttp(echo, {
 }).pipe(Layer.provide(Logger.layer([])))
 
 layer(Impatient, { excludeTestServices: true })("the HTTP edge, kept waiting", (it) => {
+  it.effect("tells the work behind it when the answer is due", () =>
+    Effect.gen(function*() {
+      const before = Date.now()
+      const { text } = yield* send("/due")
+      assert.isAtLeast(Number(text), before + 300)
+      assert.isAtMost(Number(text), Date.now() + 300)
+    }))
+
   it.effect("answers 408 to half a head and to half a body, and closes", () =>
     Effect.gen(function*() {
       const halves = {

@@ -1,5 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
+import { connect } from "node:net"
 import { UserId } from "../../src/domain/Ids.ts"
 import { newId } from "../../src/services/NewId.ts"
 import {
@@ -112,5 +113,21 @@ layer(PaymentsBench, { timeout: "60 seconds", excludeTestServices: true })("webh
         yield* deliver("{}", sign("{}"), { provider: "paystack" })
       ]
       assert.deepStrictEqual(answers.map(({ code, status }) => [status, code]), [[404, "NotFound"], [404, "NotFound"]])
+    }))
+
+  it.effect("answers an event whose body does not come before the provider gives up, and not as a request that ended", () =>
+    Effect.gen(function*() {
+      const { base } = yield* Hooks
+      const answer = yield* Effect.callback<string>((resume) => {
+        let text = ""
+        const socket = connect(Number(new URL(base).port), "127.0.0.1", () =>
+          socket.write(
+            "POST /api/webhooks/sandbox HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+              + "content-length: 1000\r\n\r\n{"
+          ))
+        socket.on("data", (data) => void (text += data.toString())).on("close", () => resume(Effect.succeed(text)))
+      })
+      // Node's own limit would say 408, after fifteen seconds.
+      assert.match(answer, /^HTTP\/1\.1 503 /)
     }))
 })

@@ -49,14 +49,14 @@ const raw = Effect.fnUntraced(function*(text: string) {
   })
 })
 
-const send = Effect.fnUntraced(function*(method: string, path: string) {
+const send = Effect.fnUntraced(function*(method: string, path: string, more: Record<string, string> = {}) {
   const { address } = yield* HttpServer.HttpServer
   const port = "port" in address ? address.port : 0
   return yield* Effect.promise(async (signal) => {
     const answer = await fetch(`http://127.0.0.1:${port}${path}`, {
       method,
       signal,
-      headers: { origin: "https://app.example.org", "x-request-id": "mine" }
+      headers: { origin: "https://app.example.org", "x-request-id": "mine", ...more }
     })
     return { status: answer.status, headers: answer.headers, text: await answer.text() }
   })
@@ -74,6 +74,10 @@ layer(Server, { excludeTestServices: true })("a server with more requests than i
       const read = yield* send("GET", "/api/wallet")
       assert.strictEqual(read.status, 503)
       assert.strictEqual((yield* send("GET", "/no/such/path?x=%00\"")).status, 503)
+      const preflight = (path: string, method: string) =>
+        Effect.map(send("OPTIONS", path, { "access-control-request-method": method }), ({ status }) => status)
+      assert.strictEqual(yield* preflight("/api/wallet/transfers", "POST"), 204, "a page may ask whether it may pay")
+      assert.strictEqual(yield* preflight("/api/wallet", "GET"), 503)
       const logins = yield* held("POST", "/api/auth/login", 4)
       assert.strictEqual((yield* send("POST", "/api/auth/login")).status, 503)
       const payments = yield* held("POST", "/api/wallet/transfers", 6)

@@ -162,5 +162,23 @@ layer(PgTest.layer, { timeout: "120 seconds", excludeTestServices: true })(
         yield* Effect.promise(() => sendByTus(uploadUrl, video, 0))
         assert.strictEqual((yield* Effect.promise(head)).headers.get("upload-offset"), String(video.length))
       }).pipe(Effect.scoped))
+
+    it.effect("counts URLs that it has not signed by address, and takes the upload of whoever has one that it has", () =>
+      Effect.gen(function*() {
+        const spool = yield* temporaryFolder
+        const { base } = yield* videoServer({ SPOOL_DIR: spool, SPOOL_RESERVE_MIB: "0" })
+        const video = randomFillSync(Buffer.alloc(1_000))
+        const { uploadUrl } = yield* announced(base, video.length, sha256(video))
+        const forged = uploadUrl.replace(/signature=.{4}/, "signature=AAAA")
+        const picture = forged.replace("/uploads/", "/pictures/").replace("?", "/poster?")
+        const ask = (url: string) =>
+          Effect.promise(() => fetch(url, { method: "HEAD", headers: { "tus-resumable": "1.0.0" } }))
+        const urls = [forged, picture, `${base}/no/such/path`, `${base}/uploads/x`]
+        const answers = yield* Effect.forEach(Array.from({ length: 25 }, () => urls).flat(), ask, { concurrency: 8 })
+        assert.notInclude(answers.map(({ status }) => status), 429)
+        for (const url of urls) assert.strictEqual((yield* ask(url)).status, 429, url)
+        assert.strictEqual((yield* ask(uploadUrl)).status, 200)
+        yield* Effect.promise(() => sendByTus(uploadUrl, video, 0))
+      }).pipe(Effect.scoped))
   }
 )

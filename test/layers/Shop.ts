@@ -4,7 +4,7 @@ import { HttpRouter, HttpServer, HttpServerResponse } from "effect/http"
 import { HttpApi, HttpApiBuilder, HttpApiEndpoint, HttpApiGroup } from "effect/http-api"
 import { connect } from "node:net"
 import { Problem, TooManyRequests, Unauthorized } from "../../src/domain/Problem.ts"
-import { CurrentRequestId } from "../../src/domain/Request.ts"
+import { CurrentRequest } from "../../src/domain/Request.ts"
 import { serveHttp } from "../../src/layers/HttpServer.ts"
 
 class OutOfStock extends Problem<OutOfStock>()("OutOfStock", {
@@ -44,7 +44,7 @@ const handlers = HttpApiBuilder.group(Api, "shop", (handlers) =>
         ? Effect.fail(new TooManyRequests({ retry_after: 7 }))
         : params.id === "bug"
         ? Effect.die(new Error("secret-of-the-house"))
-        : Effect.map(CurrentRequestId, (requestId) => ({ requestId })),
+        : Effect.map(CurrentRequest, ({ id }) => ({ requestId: id })),
     place: ({ payload }) => Effect.succeed(payload),
     change: ({ payload }) => Effect.succeed(payload)
   }))

@@ -9,6 +9,14 @@ export const AdmissionClass = Context.Reference<WorkClass>("midnight/http/Admiss
   defaultValue: () => "reads"
 })
 
+/**
+ * Milliseconds within which an endpoint answers, its body's arrival and its wait for a place included. It costs a timer for
+ * each request, so the paths that money takes have none: what they wait for has limits of its own.
+ */
+export const AnsweredWithin = Context.Reference<number | undefined>("midnight/http/AnsweredWithin", {
+  defaultValue: () => undefined
+})
+
 /** Proof that the request was given one of the bounded places of its class. */
 export class Admitted
   extends Context.Service<Admitted, { readonly workClass: WorkClass }>()("midnight/http/Admitted")

@@ -8,7 +8,7 @@ import {
   type HttpServerResponse
 } from "effect/http"
 import { InvalidRequest } from "../../domain/Problem.ts"
-import { CurrentRequestId } from "../../domain/Request.ts"
+import { CurrentRequest } from "../../domain/Request.ts"
 import { Readiness } from "../../services/Readiness.ts"
 import { slowNanos } from "../../services/TraceContext.ts"
 import * as AccessLog from "./AccessLog.ts"
@@ -20,6 +20,7 @@ import * as RequestId from "./RequestId.ts"
 import * as RouteTable from "./RouteTable.ts"
 import { securityHeaders } from "./SecurityHeaders.ts"
 import * as SingleHeaders from "./SingleHeaders.ts"
+import type { Strangers } from "./Strangers.ts"
 
 export interface EdgeOptions {
   /** Origins whose pages may read answers. Empty: none. */
@@ -27,6 +28,10 @@ export interface EdgeOptions {
   /** Bytes a body may have on a route, by the route's pattern; `undefined` stands for a path that matches none. */
   readonly maxBodyBytes: (route: string | undefined) => number
   readonly protocol: Cors.Protocol
+  /** Milliseconds after its head in which a request should be answered, whatever it waits for. */
+  readonly answeredWithin: number
+  /** Which refusals are counted by address. Undefined: none. */
+  readonly strangers: Strangers | undefined
 }
 
 type App = Effect.Effect<HttpServerResponse.HttpServerResponse, Types.unhandled>
@@ -100,19 +105,28 @@ const withHeaders = (
   })
 
 /** What a request's handler finds in its context, besides the request. */
-const contextOf = (
-  context: Context.Context<never>,
+const contextOf = <R>(
+  context: Context.Context<R>,
   { maxBodyBytes }: Problems.Surroundings,
-  exchange: Exchange.Exchange
+  exchange: Exchange.Exchange,
+  endsAt: number
 ) => {
   const { requestId } = exchange
   return context.pipe(
-    Context.add(CurrentRequestId, requestId),
+    Context.add(CurrentRequest, { id: requestId, endsAt }),
     Context.add(Exchange.Current, exchange),
     Context.add(References.CurrentLogAnnotations, { request_id: requestId }),
     Context.add(HttpIncomingMessage.MaxBodySize, ByteSize.bytes(maxBodyBytes))
   )
 }
+
+/** The refusal, or 429 when too many of the address were counted before. */
+const counted = ({ count }: Strangers, refusal: Problems.Completed, around: Problems.Surroundings) =>
+  Effect.matchEffect(count, {
+    onFailure: (tooMany) =>
+      Effect.flatMap(HttpServerRespondable.toResponse(tooMany), (response) => Problems.complete(response, around)),
+    onSuccess: () => Effect.succeed(refusal)
+  })
 
 /** One request, from its head to its answer. Every request passes here, so this is written without generators. */
 const handle = (app: App, edge: Edge) =>
@@ -123,14 +137,16 @@ const handle = (app: App, edge: Edge) =>
     const { span } = fiber.cache
     const { options, table } = edge
     const route = table.find(request)
+    const now = clock.currentTimeMillisUnsafe()
     const around: Problems.Surroundings = {
       request,
       allow: route === undefined || request.method === "OPTIONS" ? table.allow(request.url) : undefined,
       maxBodyBytes: options.maxBodyBytes(route),
-      requestId: RequestId.fromHeaders(request.headers, clock.currentTimeMillisUnsafe()),
+      requestId: RequestId.fromHeaders(request.headers, now),
       traceId: span?.traceId
     }
     const exchange = Exchange.make(around.requestId)
+    const endsAt = now + options.answeredWithin
     RequestBody.guard(request)
 
     const finish = ({ code, response }: Problems.Completed) => {
@@ -145,12 +161,22 @@ const handle = (app: App, edge: Edge) =>
     const complete = (given: HttpServerResponse.HttpServerResponse) =>
       given.status < 400
         ? finish({ response: given, code: undefined })
-        : Effect.flatMap(Problems.complete(given, around), finish)
+        : Effect.flatMap(
+          Problems.complete(given, around),
+          (completed) =>
+            options.strangers?.counts(completed.code, route) === true
+              ? Effect.flatMap(counted(options.strangers, completed, around), finish)
+              : finish(completed)
+        )
 
     return Effect.matchCauseEffect(refuse(around, options.protocol) ?? app, {
       onFailure: (cause) => Effect.flatMap(Problems.fromCause(cause, around), complete),
       onSuccess: complete
-    }).pipe(Effect.updateContext((context: Context.Context<never>) => contextOf(context, around, exchange)))
+    }).pipe(
+      Effect.updateContext((context: Context.Context<HttpServerRequest.HttpServerRequest>) =>
+        contextOf(context, around, exchange, endsAt)
+      )
+    )
   })
 
 /**

@@ -102,7 +102,7 @@ const fromStatus = (status: number, around: Surroundings): Effect.Effect<HttpSer
       return HttpServerRespondable.toResponse(new InternalError({}))
     default:
       return Effect.succeed(HttpServerResponse.jsonUnsafe(
-        { type: "about:blank", status, title: `The request was refused with status ${status}`, code: "Refused" },
+        { type: "/problems/refused", status, title: "The request was refused", code: "Refused" },
         { status, contentType }
       ))
   }

@@ -1,5 +1,6 @@
 import { Effect } from "effect"
 import { HttpServerError, type HttpServerRequest } from "effect/http"
+import type { HttpApiEndpoint } from "effect/http-api"
 import { IncomingMessage } from "node:http"
 import { InvalidRequest, UnsupportedMediaType } from "../../domain/Problem.ts"
 
@@ -49,12 +50,17 @@ const unreadable = (request: HttpServerRequest.HttpServerRequest, cause: unknown
   )
 
 /**
- * The text of a body whose length was declared, and judged by the edge. The library's reader is made for bodies of any length:
+ * A body whose length was declared, and judged by the edge. The library's reader is made for bodies of any length:
  * it watches the stream with a listener for every way to end and shares its result by a fiber of its own, which cost more
- * than everything else that is done with a short body.
+ * than everything else that is done with a short body. Nor does this one cut the connection when it is given up: whoever
+ * sends too slowly can still be told so.
  */
-const received = (request: HttpServerRequest.HttpServerRequest, source: IncomingMessage) =>
-  Effect.callback<string, HttpServerError.HttpServerError>((resume) => {
+const received = <A>(
+  request: HttpServerRequest.HttpServerRequest,
+  source: IncomingMessage,
+  decode: (body: Buffer) => A
+) =>
+  Effect.callback<A, HttpServerError.HttpServerError>((resume) => {
     const chunks: Array<Buffer> = []
     const stop = () => {
       source.off("data", onData).off("end", onEnd).off("error", onError).off("close", onClose)
@@ -63,8 +69,7 @@ const received = (request: HttpServerRequest.HttpServerRequest, source: Incoming
     const onEnd = () => {
       stop()
       const [first] = chunks
-      const text = (chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks)).toString("utf8")
-      resume(Effect.succeed(text.charCodeAt(0) === byteOrderMark ? text.slice(1) : text))
+      resume(Effect.succeed(decode(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks))))
     }
     const onError = (cause: unknown) => {
       stop()
@@ -75,11 +80,28 @@ const received = (request: HttpServerRequest.HttpServerRequest, source: Incoming
     return Effect.sync(stop)
   })
 
+const utf8 = (body: Buffer): string => {
+  const text = body.toString("utf8")
+  return text.charCodeAt(0) === byteOrderMark ? text.slice(1) : text
+}
+
+const alone = (body: Buffer): ArrayBuffer => {
+  const copy = new ArrayBuffer(body.length)
+  body.copy(new Uint8Array(copy))
+  return copy
+}
+
+/** The message itself, when its length was declared and nobody has to ask for its body. */
+const declared = ({ headers, source }: HttpServerRequest.HttpServerRequest): IncomingMessage | undefined =>
+  source instanceof IncomingMessage && headers["content-length"] !== undefined && headers["expect"] === undefined
+    ? source
+    : undefined
+
 const textOf = (request: HttpServerRequest.HttpServerRequest): HttpServerRequest.HttpServerRequest["text"] => {
-  const { headers, source } = request
-  return source instanceof IncomingMessage && headers["content-length"] !== undefined && headers["expect"] === undefined
-    ? received(request, source)
-    : Reflect.get(Object.getPrototypeOf(request), "text", request)
+  const source = declared(request)
+  return source === undefined
+    ? Reflect.get(Object.getPrototypeOf(request), "text", request)
+    : received(request, source, utf8)
 }
 
 /** The text, judged and kept: idempotency reads it, and the endpoint after it. */
@@ -109,6 +131,31 @@ const checked = (request: HttpServerRequest.HttpServerRequest): HttpServerReques
 export const guard = (request: HttpServerRequest.HttpServerRequest): void => {
   if (request.method === "GET" || request.method === "HEAD" || !isJson(request.headers["content-type"])) return
   Object.defineProperty(request, "text", { value: checked(request) })
+}
+
+const bytes = (request: HttpServerRequest.HttpServerRequest): HttpServerRequest.HttpServerRequest["arrayBuffer"] => {
+  const source = declared(request)
+  return source === undefined
+    ? request.arrayBuffer
+    : Effect.flatMap(received(request, source, alone), (body) => {
+      Object.defineProperty(request, "arrayBuffer", { value: Effect.succeed(body) })
+      return Effect.succeed(body)
+    })
+}
+
+/**
+ * Takes in the body as the endpoint will ask for it, so that what follows need not wait for whoever sends it. Undefined when
+ * there is none, and when the endpoint will refuse its media type unread.
+ */
+export const takeIn = (
+  request: HttpServerRequest.HttpServerRequest,
+  payload: HttpApiEndpoint.PayloadMap
+): Effect.Effect<unknown, HttpServerError.HttpServerError> | undefined => {
+  const { "content-length": length, "content-type": type, "transfer-encoding": coding } = request.headers
+  if (request.method === "GET" || request.method === "HEAD") return undefined
+  if ((length === undefined || length === "0") && coding === undefined) return undefined
+  for (const { encoding } of payload.values()) if (encoding._tag === "Uint8Array") return bytes(request)
+  return isJson(type) ? request.text : payload.size === 0 ? request.arrayBuffer : undefined
 }
 
 /** NUL in a path or query would reach SQL as text just as it would from a body. */
