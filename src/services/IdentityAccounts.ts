@@ -14,6 +14,7 @@ import { IdentityStore } from "./IdentityStore.ts"
 import { IdentityTokenStore } from "./IdentityTokenStore.ts"
 import { Rewards } from "./Rewards.ts"
 import { Wallets } from "./Wallets.ts"
+import { WebhookEndpoints } from "./WebhookEndpoints.ts"
 
 /** The most of a list that an export carries. */
 const most = 1_000
@@ -43,6 +44,7 @@ const make = Effect.gen(function*() {
   const revocations = yield* Revocations
   const wallets = yield* Wallets
   const rewards = yield* Rewards
+  const endpoints = yield* WebhookEndpoints
 
   const isEmpty = Effect.fnUntraced(function*({ userId }: Principal) {
     const full = (yield* wallets.list(userId)).filter(({ balance, held }) => balance !== 0n || held !== 0n)
@@ -75,6 +77,8 @@ const make = Effect.gen(function*() {
       const email = yield* credentials.prove(principal, password, address)
       // What arrives between this look and the commit stays in the ledger, under the id, for an administrator to return.
       yield* isEmpty(principal)
+      // First: who is erased cannot ask again for what could not be done. Payouts have forgotten where they went when they ended.
+      yield* endpoints.forget(userId)
       const now = yield* DateTime.now
       const ended = yield* withDatabase(store.transaction(Effect.gen(function*() {
         const ended = yield* sessions.endSessionsOf(userId, "owner", Option.none(), now)
