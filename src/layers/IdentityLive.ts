@@ -8,6 +8,7 @@ import { IdentityAdmin } from "../services/IdentityAdmin.ts"
 import { Credentials } from "../services/IdentityCredentials.ts"
 import { SecurityEvents } from "../services/IdentityEvents.ts"
 import { IdentityEventStore } from "../services/IdentityEventStore.ts"
+import { IdentityFailureStore } from "../services/IdentityFailureStore.ts"
 import { LoginLimit } from "../services/IdentityLoginLimit.ts"
 import { MailDelivery, MailRequests } from "../services/IdentityMail.ts"
 import { IdentityPeerStore } from "../services/IdentityPeerStore.ts"
@@ -66,6 +67,7 @@ const stores = Layer.suspend(() =>
     IdentityStore.layer,
     IdentitySessionStore.layer,
     IdentityTokenStore.layer,
+    IdentityFailureStore.layer,
     IdentityEventStore.layer,
     IdentityRevocationStore.layer,
     IdentityPeerStore.layer,

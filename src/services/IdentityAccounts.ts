@@ -7,6 +7,7 @@ import { withDatabase } from "./Database.ts"
 import { Identity } from "./Identity.ts"
 import { Credentials } from "./IdentityCredentials.ts"
 import { SecurityEvents } from "./IdentityEvents.ts"
+import { IdentityFailureStore } from "./IdentityFailureStore.ts"
 import { accountKey } from "./IdentityLoginLimit.ts"
 import { accountStands, Revocations, sessionEnded } from "./IdentityRevocations.ts"
 import { IdentitySessionStore } from "./IdentitySessionStore.ts"
@@ -38,6 +39,7 @@ const make = Effect.gen(function*() {
   const store = yield* IdentityStore
   const sessions = yield* IdentitySessionStore
   const tokens = yield* IdentityTokenStore
+  const failures = yield* IdentityFailureStore
   const identity = yield* Identity
   const credentials = yield* Credentials
   const events = yield* SecurityEvents
@@ -83,7 +85,7 @@ const make = Effect.gen(function*() {
       const ended = yield* withDatabase(store.transaction(Effect.gen(function*() {
         const ended = yield* sessions.endSessionsOf(userId, "owner", Option.none(), now)
         yield* tokens.forget(userId)
-        yield* store.forgetFailures(accountKey(email))
+        yield* failures.forget(accountKey(email))
         yield* store.erase(userId, now)
         yield* events.record({ kind: "account_erased", userId, by: userId, sessionId })
         return ended

@@ -15,6 +15,7 @@ import {
   videoKeys
 } from "../../services/IdempotencyStore.ts"
 import { IdentityEventStore } from "../../services/IdentityEventStore.ts"
+import { IdentityFailureStore } from "../../services/IdentityFailureStore.ts"
 import { IdentityPeerStore } from "../../services/IdentityPeerStore.ts"
 import { IdentityRevocationStore } from "../../services/IdentityRevocationStore.ts"
 import { IdentitySessionStore } from "../../services/IdentitySessionStore.ts"
@@ -59,6 +60,7 @@ const storesOn = (client: Layer.Layer<SqlClient.SqlClient>) =>
     IdentityStore.layer,
     IdentitySessionStore.layer,
     IdentityTokenStore.layer,
+    IdentityFailureStore.layer,
     IdentityEventStore.layer,
     IdentityRevocationStore.layer,
     IdentityPeerStore.layer,
@@ -136,6 +138,7 @@ const queriesOf = Effect.fnUntraced(function*(recorder: Recorder) {
       accounts: Context.get(stores, IdentityStore),
       sessions: Context.get(stores, IdentitySessionStore),
       tokens: Context.get(stores, IdentityTokenStore),
+      failures: Context.get(stores, IdentityFailureStore),
       events: Context.get(stores, IdentityEventStore),
       revocations: Context.get(stores, IdentityRevocationStore),
       peers: Context.get(stores, IdentityPeerStore)

@@ -34,4 +34,15 @@ const destinations = [
      EXECUTE FUNCTION payments.forget_destination()`
 ]
 
-export const erasure = statements([...destinations])
+/**
+ * An attempt to log in is counted before it runs, as one that may fail until `runs_until`. Those that look at one limit follow
+ * one another by a row each for accounts and addresses, of which there are 256 of either kind: advisory locks could be the ledger's.
+ */
+const attempts = [
+  `ALTER TABLE identity.login_failures ADD COLUMN runs_until timestamptz`,
+  `GRANT UPDATE (runs_until) ON identity.login_failures TO midnight_identity`,
+  `CREATE TABLE identity.login_turns (slot integer PRIMARY KEY CHECK (slot BETWEEN 0 AND 511))`,
+  `GRANT SELECT, INSERT, UPDATE (slot) ON identity.login_turns TO midnight_identity`
+]
+
+export const identityHardening = statements([...destinations, ...attempts])
