@@ -45,4 +45,10 @@ const attempts = [
   `GRANT SELECT, INSERT, UPDATE (slot) ON identity.login_turns TO midnight_identity`
 ]
 
-export const identityHardening = statements([...destinations, ...attempts])
+/** Mail that was given up, to be seen and tried again as other queues' dead letters are. */
+const mail = [
+  `CREATE INDEX mail_commands_ended ON queue.mail_commands (state, updated_at, sequence)`,
+  `GRANT INSERT ON queue.requeues TO midnight_identity`
+]
+
+export const identityHardening = statements([...destinations, ...attempts, ...mail])

@@ -2,6 +2,7 @@ import { Config, DateTime, Effect, Layer, Option, Redacted, Schema } from "effec
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto"
 import { AccessTokens } from "../services/AccessTokens.ts"
 import { MailCommands, mailCommands } from "../services/Commands.ts"
+import { MailQueue, mailQueue } from "../services/CommandStore.ts"
 import { withDatabase } from "../services/Database.ts"
 import { Identity } from "../services/Identity.ts"
 import { IdentityAdmin } from "../services/IdentityAdmin.ts"
@@ -24,6 +25,7 @@ import * as Settings from "./Config.ts"
 import { consume } from "./Consumers.ts"
 import { MailerLive, MailSettingsLive } from "./Mailers.ts"
 import { pool } from "./Pools.ts"
+import { queueMetrics } from "./QueueMetrics.ts"
 import { every, supervised } from "./Supervision.ts"
 
 const read = (make: (pem: string) => KeyObject) => (pem: string): Option.Option<KeyObject> =>
@@ -71,7 +73,8 @@ const stores = Layer.suspend(() =>
     IdentityEventStore.layer,
     IdentityRevocationStore.layer,
     IdentityPeerStore.layer,
-    mailCommands("consumer")
+    mailCommands("consumer"),
+    mailQueue()
   ).pipe(Layer.provide(pool("identity")))
 )
 
@@ -136,6 +139,7 @@ export const IdentityLive = Layer.mergeAll(
   supervised("identity", "sweep", sweep),
   supervised("identity", "revocations", followRevocations),
   supervised("identity", "peers", watchPeers),
+  queueMetrics("mail_commands", MailQueue),
   supervised("identity", "mail", mail).pipe(
     Layer.provide(MailDelivery.layer),
     Layer.provide(Layer.merge(MailerLive, MailSettingsLive))
