@@ -51,4 +51,10 @@ const mail = [
   `GRANT INSERT ON queue.requeues TO midnight_identity`
 ]
 
-export const identityHardening = statements([...destinations, ...attempts, ...mail])
+/** Readers follow revocations by the transaction that wrote them: the time of a row is not that of its commit. */
+const revocations = [
+  `ALTER TABLE identity.revocations ADD COLUMN xid xid8 NOT NULL DEFAULT pg_current_xact_id()`,
+  `CREATE INDEX revocations_xid ON identity.revocations (xid)`
+]
+
+export const identityHardening = statements([...destinations, ...attempts, ...mail, ...revocations])

@@ -40,8 +40,9 @@ export const identityIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     refresh_tokens_session: serves("btree (session_id)", "IdentityStore.sweep")
   },
   "identity.revocations": {
-    revocations_at: serves("btree (at)", "IdentityRevocationStore.recent IdentityStore.sweep"),
-    revocations_pkey: serves("unique btree (id)", "IdentityStore.sweep")
+    revocations_at: serves("btree (at)", "IdentityRevocationStore.since IdentityStore.sweep"),
+    revocations_pkey: serves("unique btree (id)", "IdentityStore.sweep"),
+    revocations_xid: serves("btree (xid)", "IdentityRevocationStore.since")
   },
   "identity.security_events": {
     security_events_pkey: serves("unique btree (id)", "IdentityEventStore.page"),

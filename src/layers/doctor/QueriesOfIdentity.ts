@@ -5,7 +5,7 @@ import { SecurityEventId, SessionId, UserId } from "../../domain/Ids.ts"
 import type { IdentityEventStore } from "../../services/IdentityEventStore.ts"
 import type { IdentityFailureStore } from "../../services/IdentityFailureStore.ts"
 import type { IdentityPeerStore } from "../../services/IdentityPeerStore.ts"
-import type { IdentityRevocationStore } from "../../services/IdentityRevocationStore.ts"
+import { type IdentityRevocationStore, Position } from "../../services/IdentityRevocationStore.ts"
 import type { IdentitySessionStore } from "../../services/IdentitySessionStore.ts"
 import type { IdentityStore } from "../../services/IdentityStore.ts"
 import type { IdentityTokenStore } from "../../services/IdentityTokenStore.ts"
@@ -130,7 +130,12 @@ const ofFailures = (store: IdentityFailureStore["Service"], real: Samples): Uses
 /** Every statement of identity's stores. */
 export const identityQueries = Effect.fnUntraced(function*(stores: IdentityStores, real: Samples) {
   const own = yield* madeUp(stores)
-  const recent: Uses<Revocations> = { recent: stores.revocations.recent(10) }
+  const recent: Uses<Revocations> = {
+    since: [
+      stores.revocations.since(Option.none(), 10),
+      stores.revocations.since(Option.some(Position.make("900")), 10)
+    ]
+  }
   const queries: ReadonlyArray<NamedQuery> = [
     ...named("IdentityStore", ofAccounts(stores.accounts, real, own)),
     ...named("IdentitySessionStore", ofSessions(stores.sessions, real, own)),
