@@ -27,6 +27,8 @@ export class Revocations extends Context.Service<Revocations, {
   isRevoked(principal: Principal): boolean
   /** Whether an account that existed within the last `longest` seconds still does, now: neither disabled nor erased. */
   stands(userId: UserId, now: number): boolean
+  /** Whether it is too long ago that what others revoked was read. */
+  isBehind(now: number): boolean
   /** After the commit of what ends a session or changes an account. */
   note(rows: ReadonlyArray<RevocationRow>): Effect.Effect<void>
   /** Reads what is new in the database; the first time, all that still counts. */
@@ -81,7 +83,10 @@ export class Revocations extends Context.Service<Revocations, {
       // Before the first request is served. A database that is away ends no session; the next round asks again.
       yield* Effect.ignore(Effect.timeout(catchUp, "1 second"))
 
+      const isBehind = (now: number) => now - readAt >= stale
+
       return Revocations.of({
+        isBehind,
         isRevoked: ({ roles, sessionId, userId }) => {
           if (sessions.has(sessionId)) return true
           const account = accounts.get(userId)
@@ -89,7 +94,7 @@ export class Revocations extends Context.Service<Revocations, {
         },
         stands: (userId, now) => {
           const account = accounts.get(userId)
-          return now - readAt < stale && (account === undefined || account.roles !== undefined)
+          return !isBehind(now) && (account === undefined || account.roles !== undefined)
         },
         note: (rows) => Effect.map(Clock.currentTimeMillis, (now) => take(rows, now)),
         catchUp

@@ -1,13 +1,19 @@
 import { PgConnection } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Context, Effect, Layer, Option } from "effect"
 import { Email } from "../../src/domain/Identity.ts"
+import { IdentityServices, revocationTasks } from "../../src/layers/IdentityLive.ts"
+import { bulkheads } from "../../src/layers/Pools.ts"
 import { AccessTokens } from "../../src/services/AccessTokens.ts"
+import { Health } from "../../src/services/Health.ts"
 import { Identity } from "../../src/services/Identity.ts"
 import { Revocations } from "../../src/services/IdentityRevocations.ts"
-import { IdentityGround } from "../layers/IdentityGround.ts"
+import { IdentityStore } from "../../src/services/IdentityStore.ts"
+import { eventually } from "../layers/ApiTest.ts"
+import { identityEnvironment, IdentityGround } from "../layers/IdentityGround.ts"
 import { as, device, right } from "../layers/Members.ts"
 import { PgTest } from "../layers/PgTest.ts"
+import { testConfig } from "../layers/TestConfig.ts"
 
 const signedIn = Effect.fnUntraced(function*(name: string) {
   const identity = yield* Identity
@@ -28,6 +34,19 @@ const transaction = Effect.gen(function*() {
 })
 const standing = (id: string, disabledAt: "now()" | "NULL") =>
   `UPDATE identity.users SET disabled_at = ${disabledAt} WHERE id = '${id}'`
+
+/** Identity once more, with what a process of its own has. */
+const anotherProcess = Effect.gen(function*() {
+  const services = Layer.fresh(IdentityServices).pipe(Layer.provide(testConfig(identityEnvironment)))
+  const context = yield* Layer.build(
+    Layer.fresh(revocationTasks()).pipe(
+      Layer.provideMerge(services),
+      Layer.provideMerge(Layer.fresh(Health.layer))
+    )
+  )
+  const status = Effect.map(Context.get(context, Health).snapshot, ({ identity }) => identity.status)
+  return { context, status }
+})
 
 layer(IdentityGround, { timeout: "60 seconds", excludeTestServices: true })("revocations", (it) => {
   it.effect("are seen when their transaction commits, however long it was open", () =>
@@ -63,4 +82,33 @@ layer(IdentityGround, { timeout: "60 seconds", excludeTestServices: true })("rev
       assert.isTrue(yield* accepted)
       yield* open("ROLLBACK")
     }).pipe(Effect.scoped))
+
+  it.effect("are read while every connection of identity's is taken", () =>
+    Effect.gen(function*() {
+      const { context } = yield* anotherProcess
+      yield* Effect.gen(function*() {
+        const { accepted, id } = yield* signedIn("crowded")
+        const { transaction } = yield* IdentityStore
+        for (let n = 0; n < bulkheads.identity.connections; n++) yield* Effect.forkScoped(transaction(Effect.never))
+        const taken = as(
+          "owner",
+          `SELECT pid FROM pg_stat_activity WHERE usename = 'midnight_identity' AND state = 'idle in transaction'
+              AND datname = current_database()`
+        )
+        yield* eventually(taken, (rows) => rows.length === bulkheads.identity.connections)
+        yield* as("owner", standing(id, "now()"))
+        yield* eventually(accepted, (is) => !is)
+      }).pipe(Effect.provide(context))
+    }).pipe(Effect.scoped))
+
+  it.effect("that cannot be read are told in the health of identity, until they can", () =>
+    Effect.gen(function*() {
+      const { status } = yield* anotherProcess
+      yield* eventually(status, (is) => is === "ok")
+      const operator = yield* transaction
+      yield* operator("LOCK TABLE identity.revocations")
+      yield* eventually(status, (is) => is === "degraded")
+      yield* operator("ROLLBACK")
+      yield* eventually(status, (is) => is === "ok")
+    }).pipe(Effect.scoped), 30_000)
 })
