@@ -83,10 +83,11 @@ const make = Effect.gen(function*() {
       yield* endpoints.forget(userId)
       const now = yield* DateTime.now
       const ended = yield* withDatabase(store.transaction(Effect.gen(function*() {
+        // First: a login that holds the account opens its session before this, or not at all.
+        yield* store.erase(userId, now)
         const ended = yield* sessions.endSessionsOf(userId, "owner", Option.none(), now)
         yield* tokens.forget(userId)
         yield* failures.forget(accountKey(email))
-        yield* store.erase(userId, now)
         yield* events.record({ kind: "account_erased", userId, by: userId, sessionId })
         return ended
       })))

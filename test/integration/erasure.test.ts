@@ -1,8 +1,11 @@
+import { PgConnection } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
+import { randomUUID } from "node:crypto"
 import { OutgoingId } from "../../src/domain/Ids.ts"
 import { Outgoings } from "../../src/services/Outgoings.ts"
 import { ApiTest, countOf, eventually, give, type Member, owner, register, send } from "../layers/ApiTest.ts"
+import { PgTest } from "../layers/PgTest.ts"
 import { Sandbox, sandboxSecrets } from "../layers/sandbox.ts"
 
 const post = (path: string, { token }: Member, body: object, key?: string) =>
@@ -38,6 +41,18 @@ const payAtProvider = Effect.fnUntraced(function*(last4: string) {
   yield* Effect.flatMap(Outgoings, (outgoings) => outgoings.work(OutgoingId.make(String(out?.[0]))))
 })
 
+/** A login at the moment in which it has found the account as it was: it holds it, and its session is about to be written. */
+const loggingIn = Effect.fnUntraced(function*({ id }: Member) {
+  const connection = yield* PgConnection.make({ url: (yield* PgTest).urlFor("identity") })
+  const run = (statement: string) => connection.queryValues(statement, [])
+  yield* run("BEGIN")
+  yield* run(`SELECT id FROM identity.users WHERE id = '${id}' FOR SHARE`)
+  return run(
+    `INSERT INTO identity.sessions (id, user_id, created_at, last_used_at, idle_expires_at, expires_at, user_agent, address)
+     VALUES ('${randomUUID()}', '${id}', now(), now(), now() + interval '1 day', now() + interval '2 days', 'late', '192.0.2.9')`
+  ).pipe(Effect.andThen(run("COMMIT")))
+})
+
 layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("erasure", (it) => {
   it.effect("leaves nowhere that money or events of that person went to", () =>
     Effect.gen(function*() {
@@ -66,4 +81,20 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("er
         [[neighbour.json["id"]]]
       )
     }), 30_000)
+
+  it.effect("ends also the session of a login that comes in between", () =>
+    Effect.gen(function*() {
+      const member = yield* register()
+      const login = yield* loggingIn(member)
+      const erasing = yield* Effect.forkChild(erase(member))
+      const waiting =
+        `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%erased_at = %'`
+      yield* eventually(countOf(waiting), (waits) => waits > 0)
+      yield* login
+      assert.strictEqual((yield* Fiber.join(erasing)).status, 204)
+      const traces = `SELECT count(*) FROM identity.sessions WHERE user_id = '${member.id}'
+                         AND (revoked_at IS NULL OR user_agent IS NOT NULL OR address IS NOT NULL)`
+      assert.strictEqual(yield* countOf(traces), 0)
+      assert.strictEqual(yield* countOf(`SELECT count(*) FROM identity.sessions WHERE user_id = '${member.id}'`), 2)
+    }).pipe(Effect.scoped))
 })
