@@ -24,6 +24,7 @@ import { webhooksOut } from "./0024_webhooks_out.ts"
 import { chainCoversAll } from "./0025_chain_covers_all.ts"
 import { ledgerSets } from "./0026_ledger_sets.ts"
 import { whatWasBegun } from "./0027_what_was_begun.ts"
+import { identityHardening } from "./0028_identity_hardening.ts"
 import { auditOfActs } from "./0029_audit_of_acts.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
@@ -52,5 +53,6 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0025_chain_covers_all": chainCoversAll,
   "0026_ledger_sets": ledgerSets,
   "0027_what_was_begun": whatWasBegun,
+  "0028_identity_hardening": identityHardening,
   "0029_audit_of_acts": auditOfActs
 }

@@ -139,3 +139,44 @@ export const commonPasswords: ReadonlySet<string> = new Set([
   "zxcvbnmzxcvbnmzxcvbnm",
   "zzzzzzzzzzzzzzz"
 ])
+
+/** The longest word whose repetition is no password: twice eight characters are guessed as soon as they are once. */
+const longestWord = 8
+/** A password of so few parts, each one character over and over or a row counted up or down, is one of a short list. */
+const fewestRuns = 4
+const rows = ["01234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "asdfghjkl", "zxcvbnm"]
+
+const isRepetition = (text: ReadonlyArray<string>): boolean => {
+  for (let word = 1; word <= Math.min(longestWord, text.length / 2); word++) {
+    if (text.every((character, at) => character === text[at % word])) return true
+  }
+  return false
+}
+
+/** How one character leads to the next: the same again, the next or the one before of a row, or not at all. */
+const stepOf = (from: string, to: string): string | undefined => {
+  if (from === to) return "same"
+  if (rows.some((row) => row.includes(`${from}${to}`))) return "up"
+  return rows.some((row) => row.includes(`${to}${from}`)) ? "down" : undefined
+}
+
+const runsOf = (text: ReadonlyArray<string>): number => {
+  let runs = 1
+  let step: string | undefined
+  for (let at = 1; at < text.length; at++) {
+    const next = stepOf(text[at - 1] ?? "", text[at] ?? "")
+    if (next !== undefined && (step === undefined || step === next)) {
+      step = next
+      continue
+    }
+    runs++
+    step = undefined
+  }
+  return runs
+}
+
+/** One of the commonest, or made by a rule that a list of them need not spell out: `ababab…`, `111…`, `1234…4321`, `aaaa…bbbb`. */
+export const isCommon = (password: string): boolean => {
+  const text = Array.from(password.toLowerCase())
+  return commonPasswords.has(text.join("")) || isRepetition(text) || runsOf(text) < fewestRuns
+}

@@ -2,12 +2,13 @@ import { Schema } from "effect"
 import { pageOf, pageQuery } from "./Page.ts"
 import { Problem } from "./Problem.ts"
 
-/** The queues between bulkheads, as their tables are called, and that of events to receivers outside. */
+/** The queues between bulkheads, as their tables are called, and those of events to receivers outside and of mail. */
 export const QueueName = Schema.Literals([
   "payment_commands",
   "settlement_commands",
   "verification_commands",
-  "webhook_deliveries"
+  "webhook_deliveries",
+  "mail_commands"
 ])
 export type QueueName = typeof QueueName.Type
 
@@ -16,7 +17,8 @@ export const bulkheadOf = {
   payment_commands: "payments",
   settlement_commands: "rewards",
   verification_commands: "video",
-  webhook_deliveries: "payments"
+  webhook_deliveries: "payments",
+  mail_commands: "identity"
 } as const
 
 /** The id of what a command is about, with what caused it where one thing has several commands. */
@@ -25,7 +27,7 @@ export const CommandId = Schema.String.check(Schema.isMinLength(1), Schema.isMax
 /** A command that was given up after its last attempt, and stays until somebody acts. */
 export const DeadLetter = Schema.Struct({
   queue: QueueName,
-  bulkhead: Schema.Literals(["payments", "rewards", "video"]),
+  bulkhead: Schema.Literals(["payments", "rewards", "video", "identity"]),
   id: CommandId,
   attempts: Schema.Int,
   lastFailure: Schema.NullOr(Schema.String),

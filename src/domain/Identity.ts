@@ -1,5 +1,5 @@
 import { DateTime, Duration, Option, type Redacted, Schema, SchemaGetter } from "effect"
-import { commonPasswords } from "./CommonPasswords.ts"
+import { isCommon } from "./CommonPasswords.ts"
 import { SessionId, UserId } from "./Ids.ts"
 import { Role } from "./Principal.ts"
 import { Problem } from "./Problem.ts"
@@ -37,9 +37,7 @@ export const NewPassword = Schema.RedactedFromValue(
       const length = characters(text)
       return length >= 15 && length <= 128 || "15 to 128 characters"
     }),
-    Schema.makeFilter((text: string) =>
-      !commonPasswords.has(text.toLowerCase()) || "a password that is not among the commonest"
-    )
+    Schema.makeFilter((text: string) => !isCommon(text) || "a password that is not among the commonest")
   )
 )
 

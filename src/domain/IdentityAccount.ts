@@ -22,7 +22,10 @@ export type AccountExport = typeof AccountExport.Type
 export const elsewhere = [
   "/api/wallet/transactions",
   "/api/payment",
-  "/api/video/submissions"
+  "/api/payment/payouts",
+  "/api/campaigns",
+  "/api/video/submissions",
+  "/api/webhook-endpoints"
 ] as const
 
 /** Asks for the password again: an access token alone must not be able to end an account. */

@@ -64,8 +64,8 @@ import { VerdictsLive, VideoLive } from "./VideoLive.ts"
 import { WalletLive } from "./WalletLive.ts"
 
 /** The bulkheads of the API process. Each stands on a pool of its own; what they share is what they need of one another. */
-export const Bulkheads = DeadLetters.layer.pipe(
-  Layer.provideMerge(Layer.mergeAll(VideoLive, PaymentsLive, AuditLog.layer, Accounts.layer)),
+export const Bulkheads = Layer.merge(DeadLetters.layer, Accounts.layer).pipe(
+  Layer.provideMerge(Layer.mergeAll(VideoLive, PaymentsLive, AuditLog.layer)),
   Layer.provideMerge(RewardsLive.pipe(Layer.provide(VerdictsLive))),
   Layer.provideMerge(WalletLive),
   Layer.provideMerge(IdentityLive),

@@ -1,13 +1,16 @@
-import { Config, DateTime, Effect, Layer, Option, Redacted, Schema } from "effect"
+import { Clock, Config, DateTime, Effect, Layer, Option, Redacted, Schema } from "effect"
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto"
 import { AccessTokens } from "../services/AccessTokens.ts"
 import { MailCommands, mailCommands } from "../services/Commands.ts"
+import { MailQueue, mailQueue } from "../services/CommandStore.ts"
 import { withDatabase } from "../services/Database.ts"
+import { Health } from "../services/Health.ts"
 import { Identity } from "../services/Identity.ts"
 import { IdentityAdmin } from "../services/IdentityAdmin.ts"
 import { Credentials } from "../services/IdentityCredentials.ts"
 import { SecurityEvents } from "../services/IdentityEvents.ts"
 import { IdentityEventStore } from "../services/IdentityEventStore.ts"
+import { IdentityFailureStore } from "../services/IdentityFailureStore.ts"
 import { LoginLimit } from "../services/IdentityLoginLimit.ts"
 import { MailDelivery, MailRequests } from "../services/IdentityMail.ts"
 import { IdentityPeerStore } from "../services/IdentityPeerStore.ts"
@@ -22,6 +25,7 @@ import { Users } from "../services/Users.ts"
 import { consume } from "./Consumers.ts"
 import { MailerLive, MailSettingsLive } from "./Mailers.ts"
 import { pool } from "./Pools.ts"
+import { queueMetrics } from "./QueueMetrics.ts"
 import { secret } from "./Secrets.ts"
 import { every, supervised } from "./Supervision.ts"
 
@@ -66,11 +70,15 @@ const stores = Layer.suspend(() =>
     IdentityStore.layer,
     IdentitySessionStore.layer,
     IdentityTokenStore.layer,
+    IdentityFailureStore.layer,
     IdentityEventStore.layer,
-    IdentityRevocationStore.layer,
     IdentityPeerStore.layer,
-    mailCommands("consumer")
-  ).pipe(Layer.provide(pool("identity")))
+    mailCommands("consumer"),
+    mailQueue()
+  ).pipe(
+    Layer.provide(pool("identity")),
+    Layer.merge(IdentityRevocationStore.layer.pipe(Layer.provide(pool("revocations"))))
+  )
 )
 
 const sweep = Effect.gen(function*() {
@@ -87,6 +95,27 @@ export const followRevocations = Effect.gen(function*() {
   // Half of what a disabled account may have left. A round that fails is not the end: what is known stays known.
   return yield* every("500 millis", Effect.ignore(catchUp))
 })
+
+/** Says when that has not come about for so long that accounts may do more than they should. */
+const watchRevocations = Effect.gen(function*() {
+  const health = yield* Health
+  const { isBehind } = yield* Revocations
+  let known = false
+  const look = Effect.gen(function*() {
+    const behind = isBehind(yield* Clock.currentTimeMillis)
+    yield* health.report("identity", "revocations-read", behind ? "degraded" : "ok")
+    if (behind && !known) yield* Effect.logWarning("What was revoked elsewhere has not been read for two seconds")
+    known = behind
+  })
+  return yield* every("500 millis", look)
+})
+
+/** What keeps a process from accepting what another, or an operator, has revoked. */
+export const revocationTasks = () =>
+  Layer.merge(
+    supervised("identity", "revocations", followRevocations),
+    supervised("identity", "revocations-watch", watchRevocations)
+  )
 
 // One at a time: mail may wait, and must never be what the database is busy with.
 const mail = Effect.gen(function*() {
@@ -132,8 +161,9 @@ export const IdentityServices = Layer.unwrap(
 /** The identity bulkhead: accounts, sessions, access tokens, and what other bulkheads may ask of users. */
 export const IdentityLive = Layer.mergeAll(
   supervised("identity", "sweep", sweep),
-  supervised("identity", "revocations", followRevocations),
+  revocationTasks(),
   supervised("identity", "peers", watchPeers),
+  queueMetrics("mail_commands", MailQueue),
   supervised("identity", "mail", mail).pipe(
     Layer.provide(MailDelivery.layer),
     Layer.provide(Layer.merge(MailerLive, MailSettingsLive))

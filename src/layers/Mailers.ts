@@ -23,7 +23,11 @@ const messageOf = (from: string, mail: Mail): SendMailOptions => ({
 })
 
 const attempt = <A>(send: () => Promise<A>) =>
-  Effect.tryPromise({ try: send, catch: (cause) => new MailNotSent({ cause }) })
+  Effect.tryPromise({ try: send, catch: (cause) => new MailNotSent({ cause: anonymous(cause) }) })
+
+// Mail servers repeat whom they refuse. What is said here comes into the log, and stays with a dead letter when the account is erased.
+const anonymous = (cause: unknown): Error =>
+  new Error(String(cause instanceof Error ? cause.message : cause).replaceAll(/[^\s<>"']+@[^\s<>"']+/g, "(an address)"))
 
 /** Over SMTP: `smtp://user:password@host:587`, or `smtps://` for TLS from the first byte. */
 export const smtpMailer = (url: Redacted.Redacted<string>, from: string) =>

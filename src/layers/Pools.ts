@@ -9,6 +9,8 @@ import * as Settings from "./Config.ts"
 /** The login role, pool size and variable of each bulkhead's own database access (ARCHITECTURE, Bulkheads). */
 export const bulkheads = {
   identity: { role: "identity", connections: 5, variable: "IDENTITY_DATABASE_URL" },
+  // Who was cut off is read also while everybody signs in at once.
+  revocations: { role: "identity", connections: 1, variable: "IDENTITY_DATABASE_URL" },
   wallet: { role: "wallet", connections: 6, variable: "WALLET_DATABASE_URL" },
   // Postings do not queue behind those who look at their history: a batch that waits holds up everybody's payment.
   walletWriter: { role: "wallet", connections: 1, variable: "WALLET_DATABASE_URL" },
@@ -111,8 +113,9 @@ export const pool = (bulkhead: Bulkhead) =>
     Effect.gen(function*() {
       const client = yield* PgClient.make({
         ...parts(yield* urlOf(bulkhead)),
-        // The pool's own name, so that processes which share a database can be counted.
-        applicationName: `midnight-${bulkheads[bulkhead].role} ${randomBytes(4).toString("hex")}`,
+        // The pool's own name, so that processes which share a database can be counted, each once.
+        applicationName: `midnight-${bulkheads[bulkhead].role} ${randomBytes(4).toString("hex")}`
+          + (bulkhead === "revocations" ? " revocations" : ""),
         maxConnections: bulkheads[bulkhead].connections,
         connectTimeout: "2 seconds",
         startupParameters: { statement_timeout: "3000", lock_timeout: "1000", TimeZone: "UTC" }

@@ -5,7 +5,7 @@ import { type DeadLetter, QueueName } from "../domain/DeadLetters.ts"
 import { homeDatabase } from "../layers/HomeDatabase.ts"
 import { ownerPool } from "../layers/Pools.ts"
 import { runCommand } from "../layers/ProcessMain.ts"
-import { paymentQueue, settlementQueue, verificationQueue } from "../services/CommandStore.ts"
+import { mailQueue, paymentQueue, settlementQueue, verificationQueue } from "../services/CommandStore.ts"
 import { DeadLetters } from "../services/DeadLetters.ts"
 import { webhookQueue } from "../services/WebhookLogStore.ts"
 
@@ -82,7 +82,7 @@ const refuse = (message: string) =>
 const deadLetters = Command.make("dead-letters").pipe(
   Command.withSubcommands([list, requeue]),
   Command.withDescription(
-    "Commands between bulkheads that were given up after their last attempt. Reads the database of DATABASE_URL, or the "
+    "Commands between bulkheads, events out and mail that were given up after their last attempt. Reads the database of DATABASE_URL, or the "
       + "running one of MIDNIGHT_HOME. Whoever requeues, and what had failed, is kept in queue.requeues."
   ),
   Command.withExamples([
@@ -97,7 +97,7 @@ const deadLetters = Command.make("dead-letters").pipe(
 )
 
 const live = DeadLetters.layer.pipe(
-  Layer.provide(Layer.mergeAll(paymentQueue(), settlementQueue(), verificationQueue(), webhookQueue())),
+  Layer.provide(Layer.mergeAll(paymentQueue(), settlementQueue(), verificationQueue(), webhookQueue(), mailQueue())),
   Layer.provide(ownerPool("midnight-dead-letters")),
   Layer.provide(homeDatabase)
 )

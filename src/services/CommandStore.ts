@@ -44,6 +44,8 @@ export class VerificationQueue
   extends Context.Service<VerificationQueue, CommandStore>()("midnight/services/VerificationQueue")
 {}
 
+export class MailQueue extends Context.Service<MailQueue, CommandStore>()("midnight/services/MailQueue") {}
+
 const decodeUserId = Schema.decodeUnknownOption(UserId)
 /** What the audit log has of a requeue. `by` may be no account: the command of an operator. */
 export const requeued = (queue: QueueName, id: string, by: string): Happened => ({
@@ -132,6 +134,7 @@ const make = (
 
 // Factories: each stands on the connections of the bulkhead whose commands it holds.
 export const paymentQueue = () => Layer.effect(PaymentQueue, make("payment_commands"))
+export const mailQueue = () => Layer.effect(MailQueue, make("mail_commands"))
 export const settlementQueue = () => Layer.effect(SettlementQueue, make("settlement_commands"))
 export const verificationQueue = () =>
   Layer.effect(

@@ -2,7 +2,14 @@ import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import { bulkheadOf, type DeadLetter, NotDead, QueueName, type Requeued } from "../domain/DeadLetters.ts"
 import { cursorOf, PositionInstant, PositionNumber } from "../domain/Page.ts"
 import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
-import { type CommandStore, type LetterRow, PaymentQueue, SettlementQueue, VerificationQueue } from "./CommandStore.ts"
+import {
+  type CommandStore,
+  type LetterRow,
+  MailQueue,
+  PaymentQueue,
+  SettlementQueue,
+  VerificationQueue
+} from "./CommandStore.ts"
 import { withDatabase } from "./Database.ts"
 import { WebhookQueue } from "./WebhookLogStore.ts"
 
@@ -28,7 +35,8 @@ export class DeadLetters extends Context.Service<DeadLetters, {
         payment_commands: yield* PaymentQueue,
         settlement_commands: yield* SettlementQueue,
         verification_commands: yield* VerificationQueue,
-        webhook_deliveries: yield* WebhookQueue
+        webhook_deliveries: yield* WebhookQueue,
+        mail_commands: yield* MailQueue
       }
 
       const list: DeadLetters["Service"]["list"] = Effect.fn("DeadLetters.list")(function*({ cursor, limit, queue }) {

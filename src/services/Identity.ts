@@ -160,12 +160,15 @@ const credentials = Effect.gen(function*() {
       const account = found.value.user.id
       if (!correct || Option.isSome(found.value.disabledAt)) return { account, proven: Option.none() }
       const { passwordHash, user } = found.value
-      if (passwords.isOutdated(passwordHash)) {
-        const renewed = yield* passwords.hash(password)
+      // In a crowd it may wait for another login: this one is proven.
+      const renewed = passwords.isOutdated(passwordHash)
+        ? yield* Effect.option(passwords.hash(password))
+        : Option.none<string>()
+      if (Option.isSome(renewed)) {
         const now = yield* DateTime.now
         // Where it was changed meanwhile, that stands, and so does what becomes of this login.
-        if (yield* withDatabase(store.setPasswordHash(user.id, renewed, Option.some(passwordHash), now))) {
-          return { account, proven: Option.some({ ...found.value, passwordHash: renewed }) }
+        if (yield* withDatabase(store.setPasswordHash(user.id, renewed.value, Option.some(passwordHash), now))) {
+          return { account, proven: Option.some({ ...found.value, passwordHash: renewed.value }) }
         }
       }
       return { account, proven: found }

@@ -7,6 +7,7 @@ import { withDatabase } from "./Database.ts"
 import { Identity } from "./Identity.ts"
 import { Credentials } from "./IdentityCredentials.ts"
 import { SecurityEvents } from "./IdentityEvents.ts"
+import { IdentityFailureStore } from "./IdentityFailureStore.ts"
 import { accountKey } from "./IdentityLoginLimit.ts"
 import { accountStands, Revocations, sessionEnded } from "./IdentityRevocations.ts"
 import { IdentitySessionStore } from "./IdentitySessionStore.ts"
@@ -14,6 +15,7 @@ import { IdentityStore } from "./IdentityStore.ts"
 import { IdentityTokenStore } from "./IdentityTokenStore.ts"
 import { Rewards } from "./Rewards.ts"
 import { Wallets } from "./Wallets.ts"
+import { WebhookEndpoints } from "./WebhookEndpoints.ts"
 
 /** The most of a list that an export carries. */
 const most = 1_000
@@ -37,12 +39,14 @@ const make = Effect.gen(function*() {
   const store = yield* IdentityStore
   const sessions = yield* IdentitySessionStore
   const tokens = yield* IdentityTokenStore
+  const failures = yield* IdentityFailureStore
   const identity = yield* Identity
   const credentials = yield* Credentials
   const events = yield* SecurityEvents
   const revocations = yield* Revocations
   const wallets = yield* Wallets
   const rewards = yield* Rewards
+  const endpoints = yield* WebhookEndpoints
 
   const isEmpty = Effect.fnUntraced(function*({ userId }: Principal) {
     const full = (yield* wallets.list(userId)).filter(({ balance, held }) => balance !== 0n || held !== 0n)
@@ -75,12 +79,15 @@ const make = Effect.gen(function*() {
       const email = yield* credentials.prove(principal, password, address)
       // What arrives between this look and the commit stays in the ledger, under the id, for an administrator to return.
       yield* isEmpty(principal)
+      // First: who is erased cannot ask again for what could not be done. Payouts have forgotten where they went when they ended.
+      yield* endpoints.forget(userId)
       const now = yield* DateTime.now
       const ended = yield* withDatabase(store.transaction(Effect.gen(function*() {
+        // First: a login that holds the account opens its session before this, or not at all.
+        yield* store.erase(userId, now)
         const ended = yield* sessions.endSessionsOf(userId, "owner", Option.none(), now)
         yield* tokens.forget(userId)
-        yield* store.forgetFailures(accountKey(email))
-        yield* store.erase(userId, now)
+        yield* failures.forget(accountKey(email))
         yield* events.record({ kind: "account_erased", userId, by: userId, sessionId })
         return ended
       })))

@@ -5,6 +5,7 @@ import type { Principal } from "../domain/Principal.ts"
 import { type TooManyRequests, Unauthorized, type Unavailable } from "../domain/Problem.ts"
 import { withDatabase } from "./Database.ts"
 import { SecurityEvents } from "./IdentityEvents.ts"
+import { IdentityFailureStore } from "./IdentityFailureStore.ts"
 import { accountKey, LoginLimit } from "./IdentityLoginLimit.ts"
 import { MailRequests } from "./IdentityMail.ts"
 import { Revocations, sessionEnded } from "./IdentityRevocations.ts"
@@ -47,6 +48,7 @@ const make = Effect.gen(function*() {
   const store = yield* IdentityStore
   const sessions = yield* IdentitySessionStore
   const tokens = yield* IdentityTokenStore
+  const failures = yield* IdentityFailureStore
   const passwords = yield* Passwords
   const limit = yield* LoginLimit
   const events = yield* SecurityEvents
@@ -125,7 +127,7 @@ const make = Effect.gen(function*() {
           yield* store.setEmailVerified(id, now)
           yield* events.record({ kind: "email_verified", userId: id })
         }
-        yield* store.forgetFailures(accountKey(email))
+        yield* failures.forget(accountKey(email))
         if (!(yield* store.setPasswordHash(id, hash, Option.none(), now))) return yield* new InvalidToken({})
         return yield* replaced(id, Option.none(), now)
       })))

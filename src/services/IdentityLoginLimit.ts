@@ -1,10 +1,11 @@
-import { Context, DateTime, Duration, Effect, Layer, Option, Semaphore } from "effect"
+import { Context, DateTime, Duration, Effect, Layer, Option, Schedule, Semaphore } from "effect"
 import { createHash } from "node:crypto"
 import { type Email, InvalidCredentials, loginLimits } from "../domain/Identity.ts"
 import type { UserId } from "../domain/Ids.ts"
 import { TooManyRequests, Unavailable } from "../domain/Problem.ts"
 import { withDatabase } from "./Database.ts"
 import { SecurityEvents } from "./IdentityEvents.ts"
+import { type Failure, IdentityFailureStore } from "./IdentityFailureStore.ts"
 import { IdentityStore } from "./IdentityStore.ts"
 
 /** What an attempt came to: whose account it was about, if there is one, and what a right password gives. */
@@ -17,7 +18,8 @@ export interface Proof<A> {
 export const accountKey = (email: Email): Uint8Array => createHash("sha256").update(email).digest()
 
 /**
- * Counts failed logins in the database: five per account and fifty per address within 15 minutes, successes not counted.
+ * Counts failed logins in the database: five per account and fifty per address within 15 minutes, successes not counted. An
+ * attempt that runs holds one of the places that are left, in all processes together, and gives it back when it succeeds.
  * When the database cannot answer, nobody signs in.
  */
 export class LoginLimit extends Context.Service<LoginLimit, {
@@ -34,38 +36,55 @@ export class LoginLimit extends Context.Service<LoginLimit, {
     LoginLimit,
     Effect.gen(function*() {
       const store = yield* IdentityStore
+      const failures = yield* IdentityFailureStore
       const events = yield* SecurityEvents
       const noteLockout = lockoutsOf(store, events)
-      const locks = yield* Effect.all(Array.from({ length: 64 }, () => Semaphore.make(1)))
+      const accounts = yield* turns
+      const addresses = yield* turns
 
-      // Check, hash and record of one account follow one another: interleaved, twenty guesses at once would all see a count
-      // of zero. The number of locks is fixed, so that invented accounts cannot fill the memory.
-      const oneAtATime = <A, E, R>(account: Uint8Array, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-        const lock = locks[(account[0] ?? 0) % locks.length]
-        return lock === undefined ? work : lock.withPermit(work)
-      }
+      /** Waits while those that run hold the last places; who waits for a place of an address is the only one who asks for it. */
+      const placed = Effect.fnUntraced(function*(attempt: Failure) {
+        const ask = Effect.flatMap(
+          DateTime.now,
+          (now) => Effect.map(withDatabase(failures.place(attempt, now)), (place) => ({ place, now }))
+        )
+        const atAddress = ask.pipe(
+          Effect.repeat({
+            schedule: Schedule.spaced(pause),
+            while: ({ place }) => place._tag === "Busy" && place.of === "address"
+          }),
+          oneAtATime(addresses, attempt.address)
+        )
+        while (true) {
+          const { now, place } = yield* atAddress
+          if (place._tag === "Full") return yield* lockedOut(place.since, now)
+          if (place._tag === "Taken") return place.id
+          yield* Effect.sleep(pause)
+        }
+      })
 
-      const attempt = Effect.fnUntraced(function*<A, E, R>(
-        account: Uint8Array,
-        address: string,
-        proof: Effect.Effect<Proof<A>, E, R>
-      ) {
-        const now = yield* DateTime.now
-        const filled = yield* withDatabase(store.failuresFilling({ account, address }, now))
-        if (Option.isSome(filled)) return yield* lockedOut(filled.value, now)
-        const { account: userId, proven } = yield* proof
-        if (Option.isSome(proven)) return proven.value
+      const run = Effect.fnUntraced(function*<A, E, R>(attempt: Failure, proof: Effect.Effect<Proof<A>, E, R>) {
+        const id = yield* placed(attempt)
+        const free = Effect.ignore(withDatabase(failures.free(id)))
+        // Nobody hears what an attempt came to that broke off.
+        const { account: userId, proven } = yield* Effect.onError(proof, () => free)
+        if (Option.isSome(proven)) {
+          yield* free
+          return proven.value
+        }
         yield* withDatabase(store.transaction(Effect.andThen(
-          store.insertFailure({ account, address }, now),
+          failures.keep(id),
           events.record({ kind: "login_failed", userId })
-        )))
+        ))).pipe(Effect.uninterruptible)
         return yield* new InvalidCredentials({})
       })
 
       return LoginLimit.of({
         attempt: ({ address, email }, proof) => {
           const account = accountKey(email)
-          return oneAtATime(account, attempt(account, address, proof)).pipe(
+          // Guesses at one account follow one another here, so that they do not wait for each other in the database.
+          return run({ account, address }, proof).pipe(
+            oneAtATime(accounts, email),
             Effect.tapError((error) =>
               error instanceof TooManyRequests ? noteLockout(email, error.retry_after) : Effect.void
             ),
@@ -76,6 +95,17 @@ export class LoginLimit extends Context.Service<LoginLimit, {
     })
   )
 }
+
+/** How long those who wait for an attempt to end let it go on before they look again. */
+const pause = "50 millis"
+
+// The number of locks is fixed, so that invented accounts cannot fill the memory.
+const turns = Effect.all(Array.from({ length: 256 }, () => Semaphore.make(1)))
+const oneAtATime =
+  (locks: ReadonlyArray<Semaphore.Semaphore>, key: string) => <A, E, R>(work: Effect.Effect<A, E, R>) => {
+    const lock = locks[createHash("sha256").update(key).digest()[0] ?? 0]
+    return lock === undefined ? work : lock.withPermit(work)
+  }
 
 const mostLockouts = 1_000
 

@@ -11,13 +11,13 @@ export class IdentityPeerStore extends Context.Service<IdentityPeerStore, {
     IdentityPeerStore,
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
-      // Each process connects under a name of its own. A role sees its own sessions, and no more is needed.
+      // Each process connects under a name of its own, of eight digits; what else it has connections for stands behind. A role sees its own sessions, and no more is needed.
       const count = SqlSchema.findOne({
         Request: Schema.Void,
         Result: Schema.Struct({ processes: Schema.Int }),
         execute: () =>
           sql`SELECT count(DISTINCT application_name)::int AS processes FROM pg_stat_activity
-               WHERE usename = current_user AND datname = current_database() AND application_name LIKE 'midnight-identity %'`
+               WHERE usename = current_user AND datname = current_database() AND application_name LIKE 'midnight-identity ________'`
       })
       return IdentityPeerStore.of({
         count: Effect.map(

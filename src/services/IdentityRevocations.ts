@@ -1,14 +1,12 @@
-import { Clock, Context, Effect, Layer } from "effect"
+import { Clock, Context, Effect, Layer, Option } from "effect"
 import type { SessionId, UserId } from "../domain/Ids.ts"
 import type { Principal, Role } from "../domain/Principal.ts"
 import type { Unavailable } from "../domain/Problem.ts"
 import { withDatabase } from "./Database.ts"
-import { IdentityRevocationStore, type RevocationRow } from "./IdentityRevocationStore.ts"
+import { IdentityRevocationStore, type Position, type RevocationRow } from "./IdentityRevocationStore.ts"
 
 /** For how long a token may be accepted after it was made: its life of 600 s, and 30 s of skew on either side. */
 const longest = 660
-/** A transaction that is this old can still bring a row with an earlier time: ours are cut after 4 s. */
-const overlap = 10
 /** Milliseconds after the last look at the database from which on it is not known how an account stands. */
 const stale = 2_000
 
@@ -29,6 +27,8 @@ export class Revocations extends Context.Service<Revocations, {
   isRevoked(principal: Principal): boolean
   /** Whether an account that existed within the last `longest` seconds still does, now: neither disabled nor erased. */
   stands(userId: UserId, now: number): boolean
+  /** Whether it is too long ago that what others revoked was read. */
+  isBehind(now: number): boolean
   /** After the commit of what ends a session or changes an account. */
   note(rows: ReadonlyArray<RevocationRow>): Effect.Effect<void>
   /** Reads what is new in the database; the first time, all that still counts. */
@@ -39,8 +39,12 @@ export class Revocations extends Context.Service<Revocations, {
     Effect.gen(function*() {
       const store = yield* IdentityRevocationStore
       const sessions = new Map<SessionId, { readonly until: number }>()
-      const accounts = new Map<UserId, { readonly until: number; readonly roles: string | undefined }>()
+      const accounts = new Map<
+        UserId,
+        { readonly until: number; readonly roles: string | undefined; readonly id: bigint }
+      >()
       let readAt = -Infinity
+      let position = Option.none<Position>()
 
       const keep = <K, V>(map: Map<K, V>, key: K, value: V) => {
         // Put at the end, so that what is at the front is what ends first.
@@ -55,9 +59,15 @@ export class Revocations extends Context.Service<Revocations, {
       }
       const take = (rows: ReadonlyArray<RevocationRow>, now: number) => {
         const until = now + longest * 1000
-        for (const { roles, sessionId, userId } of rows) {
-          if (sessionId !== null) keep(sessions, sessionId, { until })
-          else keep(accounts, userId, { until, roles: roles?.join() })
+        for (const row of rows) {
+          if (row.sessionId !== null) {
+            keep(sessions, row.sessionId, { until })
+            continue
+          }
+          const known = accounts.get(row.userId)?.id ?? 0n
+          // Rows come again while an older transaction is open: how the account stood before is not how it stands.
+          if (row.id !== undefined && row.id < known) continue
+          keep(accounts, row.userId, { until, roles: row.roles?.join(), id: row.id ?? known })
         }
         forget(sessions, now)
         forget(accounts, now)
@@ -65,14 +75,18 @@ export class Revocations extends Context.Service<Revocations, {
 
       const catchUp = Effect.gen(function*() {
         const now = yield* Clock.currentTimeMillis
-        const since = Math.min(longest, (now - readAt) / 1000 + overlap)
-        take(yield* withDatabase(store.recent(since)), now)
+        const read = yield* withDatabase(store.since(position, longest))
+        take(read.rows, now)
+        position = read.position
         readAt = now
       })
       // Before the first request is served. A database that is away ends no session; the next round asks again.
       yield* Effect.ignore(Effect.timeout(catchUp, "1 second"))
 
+      const isBehind = (now: number) => now - readAt >= stale
+
       return Revocations.of({
+        isBehind,
         isRevoked: ({ roles, sessionId, userId }) => {
           if (sessions.has(sessionId)) return true
           const account = accounts.get(userId)
@@ -80,7 +94,7 @@ export class Revocations extends Context.Service<Revocations, {
         },
         stands: (userId, now) => {
           const account = accounts.get(userId)
-          return now - readAt < stale && (account === undefined || account.roles !== undefined)
+          return !isBehind(now) && (account === undefined || account.roles !== undefined)
         },
         note: (rows) => Effect.map(Clock.currentTimeMillis, (now) => take(rows, now)),
         catchUp

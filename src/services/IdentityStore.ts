@@ -16,7 +16,6 @@ const UserRow = Schema.Struct({
   disabled_at: Schema.OptionFromNullOr(Time),
   created_at: Time
 })
-const FailureRow = Schema.Struct({ failed_at: Time })
 
 /** An account with what only sign-in needs of it. */
 export interface Account {
@@ -31,11 +30,6 @@ export interface NewUser {
   readonly displayName: Option.Option<string>
   readonly roles: ReadonlyArray<Role>
   readonly passwordHash: string
-}
-
-export interface Failure {
-  readonly account: Uint8Array
-  readonly address: string
 }
 
 const accountOf = (row: typeof UserRow.Type): Account => ({
@@ -77,11 +71,6 @@ export class IdentityStore extends Context.Service<IdentityStore, {
   erase(id: UserId, now: DateTime.Utc): Stored<void>
   /** Accounts that are not erased, newest first, older than `before`. */
   list(before: Option.Option<UserId>, limit: number): Stored<ReadonlyArray<Account>>
-  /** When the oldest of the failures that fill the limit happened; none while there is room. */
-  failuresFilling(failure: Failure, now: DateTime.Utc): Stored<Option.Option<DateTime.Utc>>
-  insertFailure(failure: Failure, now: DateTime.Utc): Stored<void>
-  /** Whoever has the account's mailbox need not wait for what others tried. */
-  forgetFailures(account: Uint8Array): Stored<void>
   /** Deletes a bounded number of sessions, tokens, failures and revocations that can no longer matter. */
   sweep(now: DateTime.Utc): Stored<void>
 }>()("midnight/services/identity/IdentityStore") {
@@ -149,16 +138,6 @@ export class IdentityStore extends Context.Service<IdentityStore, {
                WHERE erased_at IS NULL AND id < coalesce(${before}::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
                ORDER BY id DESC LIMIT ${limit}`
       })
-      const failures = (which: "account" | "address", limit: number) =>
-        SqlSchema.findOneOption({
-          Request: Schema.Struct({ value: Schema.Union([Schema.Uint8Array, Schema.String]), since: Time }),
-          Result: FailureRow,
-          execute: ({ since, value }) =>
-            sql`SELECT failed_at FROM identity.login_failures WHERE ${sql(which)} = ${value} AND failed_at > ${since}
-                 ORDER BY failed_at DESC LIMIT 1 OFFSET ${limit - 1}`
-        })
-      const ofAccount = failures("account", loginLimits.account)
-      const ofAddress = failures("address", loginLimits.address)
       const userOf = Option.map((row: typeof UserRow.Type) => accountOf(row).user)
 
       return IdentityStore.of({
@@ -197,24 +176,6 @@ export class IdentityStore extends Context.Service<IdentityStore, {
                       WHERE id = ${id} AND erased_at IS NULL`.pipe(Effect.asVoid)
         },
         list: (before, limit) => Effect.map(decoded(list({ before, limit })), Arr.map(accountOf)),
-        failuresFilling: Effect.fnUntraced(function*({ account, address }, now) {
-          const since = DateTime.subtractDuration(now, loginLimits.window)
-          const filling = [
-            yield* decoded(ofAccount({ value: account, since })),
-            yield* decoded(ofAddress({ value: address, since }))
-          ]
-          return Arr.reduce(
-            Arr.getSomes(filling),
-            Option.none<DateTime.Utc>(),
-            (latest, { failed_at }) =>
-              Option.some(Option.isSome(latest) ? DateTime.max(latest.value, failed_at) : failed_at)
-          )
-        }),
-        insertFailure: ({ account, address }, now) =>
-          sql`INSERT INTO identity.login_failures (account, address, failed_at)
-              VALUES (${account}, ${address}, ${DateTime.toDateUtc(now)})`.pipe(Effect.asVoid),
-        forgetFailures: (account) =>
-          sql`DELETE FROM identity.login_failures WHERE account = ${account}`.pipe(Effect.asVoid),
         sweep: Effect.fnUntraced(function*(now) {
           const at = DateTime.toDateUtc(now)
           const before = DateTime.toDateUtc(DateTime.subtractDuration(now, loginLimits.window))

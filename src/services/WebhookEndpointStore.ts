@@ -55,8 +55,10 @@ export class WebhookEndpointStore extends Context.Service<WebhookEndpointStore, 
     secret: Uint8Array,
     previousUntil: DateTime.Utc
   ): Effect.Effect<Option.Option<WebhookEndpoint>, SqlError>
-  /** Gone for its owner at once, and with its secrets; what was delivered to it is cleared away by and by. */
+  /** Gone for its owner at once, with its secrets and where it led; what was delivered to it is cleared away by and by. */
   remove(userId: UserId, id: WebhookEndpointId, now: DateTime.Utc): Effect.Effect<boolean, SqlError>
+  /** Removes all that somebody has. */
+  forget(userId: UserId, now: DateTime.Utc): Effect.Effect<void, SqlError>
 }>()("midnight/services/webhooks/WebhookEndpointStore") {
   static readonly layer = Layer.effect(
     WebhookEndpointStore,
@@ -64,6 +66,11 @@ export class WebhookEndpointStore extends Context.Service<WebhookEndpointStore, 
       const sql = yield* SqlClient.SqlClient
       const columns = sql.literal(endpointColumns)
       const record = recorder(sql)
+      // What it was says who its owner is, and with whom he deals; its row waits for its deliveries to be cleared away.
+      const emptied = sql.literal(
+        `url = 'https://removed.invalid/', description = NULL, due_at = NULL, secret = decode('00', 'hex'),
+         previous_secret = NULL, previous_until = NULL`
+      )
       const rows = Effect.flatMap((found: ReadonlyArray<unknown>) => decoded(decodeRows(found)))
       const first = (found: Effect.Effect<ReadonlyArray<unknown>, SqlError>) =>
         Effect.map(rows(found), (all) => Option.fromUndefinedOr(all[0]))
@@ -151,10 +158,13 @@ export class WebhookEndpointStore extends Context.Service<WebhookEndpointStore, 
           recording(
             "webhook_endpoint_deleted",
             first(sql`
-            UPDATE webhooks.endpoints SET deleted_at = ${DateTime.formatIso(now)}::timestamptz, due_at = NULL,
-                   secret = decode('00', 'hex'), previous_secret = NULL, previous_until = NULL
+            UPDATE webhooks.endpoints SET deleted_at = ${DateTime.formatIso(now)}::timestamptz, ${emptied}
              WHERE id = ${id} AND user_id = ${userId} AND deleted_at IS NULL RETURNING ${columns}`)
-          ).pipe(Effect.map(Option.isSome))
+          ).pipe(Effect.map(Option.isSome)),
+        forget: (userId, now) =>
+          Effect.asVoid(sql`
+            UPDATE webhooks.endpoints SET deleted_at = ${DateTime.formatIso(now)}::timestamptz, ${emptied}
+             WHERE user_id = ${userId} AND deleted_at IS NULL`)
       })
     })
   )

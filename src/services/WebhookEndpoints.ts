@@ -1,5 +1,5 @@
 import { Context, DateTime, Effect, Layer, Option, type Redacted } from "effect"
-import { WebhookEndpointId } from "../domain/Ids.ts"
+import { type UserId, WebhookEndpointId } from "../domain/Ids.ts"
 import { cursorOf, cut, PositionNumber } from "../domain/Page.ts"
 import { CurrentUser } from "../domain/Principal.ts"
 import { Forbidden, type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
@@ -61,6 +61,8 @@ export class WebhookEndpoints extends Context.Service<WebhookEndpoints, {
   /** A new secret; the one before signs too for a day. */
   rotate(id: WebhookEndpointId): Effect.Effect<WebhookEndpointWithSecret, NotFound | Unavailable, CurrentUser>
   remove(id: WebhookEndpointId): Effect.Effect<void, NotFound | Unavailable, CurrentUser>
+  /** Of an account that is about to be erased. */
+  forget(userId: UserId): Effect.Effect<void, Unavailable>
   deliveries(
     id: WebhookEndpointId,
     page: Page & { readonly state: DeliveryState | undefined }
@@ -193,6 +195,9 @@ const make = Effect.gen(function*() {
     edit,
     rotate,
     remove,
+    forget: Effect.fn("WebhookEndpoints.forget")((userId: UserId) =>
+      Effect.flatMap(DateTime.now, (now) => withDatabase(store.forget(userId, now)))
+    ),
     deliveries,
     redeliver
   })

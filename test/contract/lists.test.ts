@@ -1,5 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect, Schema } from "effect"
+import { elsewhere } from "../../src/domain/IdentityAccount.ts"
 import { type Call, send } from "../layers/ApiTest.ts"
 import { contracts } from "./AllContracts.ts"
 import { Ground } from "./RouteContract.ts"
@@ -41,6 +42,12 @@ const forgeries = (cursor: string): ReadonlyArray<string> => {
 layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("lists", (it) => {
   it("are these", () => {
     assert.isAtLeast(lists.length, 5)
+  })
+
+  it("of what is a member's own are in the export, or named by it", () => {
+    const own = lists.filter(([route, { role, signedIn }]) => signedIn && role === undefined && !route.includes(":"))
+      .map(([route]) => route.replace("GET ", ""))
+    assert.sameMembers(own, [...elsewhere, "/api/auth/sessions"])
   })
 
   for (const [route, { attempt }] of lists) {

@@ -1,10 +1,12 @@
 import { assert, layer } from "@effect/vitest"
 import { hashSync } from "@node-rs/argon2"
-import { Effect, Option, Redacted } from "effect"
+import { Effect, Layer, Option, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { createHash } from "node:crypto"
+import { Unavailable } from "../../src/domain/Problem.ts"
 import { AccessTokens } from "../../src/services/AccessTokens.ts"
 import { Identity } from "../../src/services/Identity.ts"
+import { Passwords } from "../../src/services/Passwords.ts"
 import { Users } from "../../src/services/Users.ts"
 import { IdentityGround } from "../layers/IdentityGround.ts"
 import { as, clocked, device, login, member, refusal, right, start, wrong } from "../layers/Members.ts"
@@ -116,6 +118,21 @@ layer(IdentityGround, { timeout: "60 seconds", excludeTestServices: true })("ide
       assert.deepStrictEqual(stored, [{ new: true }])
       yield* login(email, right)
     }).pipe(clocked))
+
+  it.effect("signs somebody in whose hash is outdated also when there is no room to make another", () =>
+    Effect.gen(function*() {
+      const { email, user } = yield* member("crowd")
+      const weak = hashSync(Redacted.value(right), { memoryCost: 8192, timeCost: 1, parallelism: 1 })
+      yield* as("owner", "UPDATE identity.users SET password_hash = $2 WHERE id = $1", [user.id, weak])
+      const full = Layer.effect(
+        Passwords,
+        Effect.map(Passwords, (real) => ({ ...real, hash: () => Effect.fail(new Unavailable({ retry_after: 1 })) }))
+      )
+      const crowded = yield* Layer.build(Layer.fresh(Identity.layer).pipe(Layer.provide(full)))
+      assert.strictEqual((yield* login(email, right).pipe(Effect.provide(crowded))).user.id, user.id)
+      const [row] = yield* as("owner", "SELECT password_hash AS hash FROM identity.users WHERE id = $1", [user.id])
+      assert.deepStrictEqual(row, { hash: weak })
+    }).pipe(Effect.scoped, clocked))
 
   it.effect("names the account and its session in the access token", () =>
     Effect.gen(function*() {

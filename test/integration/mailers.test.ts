@@ -1,5 +1,5 @@
 import { assert, it, layer } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Redacted } from "effect"
+import { Cause, Context, Effect, Fiber, Layer, Redacted } from "effect"
 import { once } from "node:events"
 import { readdir, readFile, stat } from "node:fs/promises"
 import { createServer } from "node:net"
@@ -34,7 +34,7 @@ const smtpServer = Effect.acquireRelease(
       socket.write("220 test\r\n")
       const answerTo = (line: string) => {
         if (/^(EHLO|HELO)/i.test(line)) return "250 test"
-        if (/^RCPT/i.test(line) && state.refusing) return "450 later"
+        if (/^RCPT/i.test(line) && state.refusing) return "450 4.2.1 <ada@example.com>: later"
         if (/^DATA/i.test(line)) {
           inData = true
           return "354 go on"
@@ -131,10 +131,14 @@ for (const [name, adapter] of [["SMTP", smtp], ["the mailbox folder", mailbox]] 
         for (const message of yield* (yield* Delivered).messages) assert.notMatch(message, /^(Bcc|Cc):/im)
       }))
 
-    it.effect("says so when nobody took it", () =>
+    it.effect("says so when nobody took it, and not who it was for", () =>
       Effect.gen(function*() {
         yield* (yield* Delivered).refuse
-        assert.strictEqual((yield* Effect.flip((yield* Mailer).send(mail)))._tag, "MailNotSent")
+        const error = yield* Effect.flip((yield* Mailer).send(mail))
+        assert.strictEqual(error._tag, "MailNotSent")
+        const told = Cause.pretty(Cause.fail(error))
+        assert.match(told, name === "SMTP" ? /450 4\.2\.1/ : /ENOTDIR/)
+        assert.notInclude(told, "ada@example.com")
       }))
   })
 }

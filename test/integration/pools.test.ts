@@ -1,11 +1,12 @@
 import { assert, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Logger } from "effect"
+import { Context, Effect, Exit, Layer, Logger, Option } from "effect"
 import { SqlClient } from "effect/sql"
 import { Unavailable } from "../../src/domain/Problem.ts"
 import { watchPeers } from "../../src/layers/IdentityLive.ts"
 import { bulkheads, pool } from "../../src/layers/Pools.ts"
 import { NoConnection, withDatabase } from "../../src/services/Database.ts"
 import { IdentityPeerStore } from "../../src/services/IdentityPeerStore.ts"
+import { IdentityRevocationStore } from "../../src/services/IdentityRevocationStore.ts"
 import { until } from "../layers/Held.ts"
 import { PgTest } from "../layers/PgTest.ts"
 import { testConfig } from "../layers/TestConfig.ts"
@@ -43,13 +44,17 @@ it.live("lets an API process know of another one, and warns that each counts for
   Effect.gen(function*() {
     const said: Array<string> = []
     const capture = Logger.layer([Logger.make(({ message }) => said.push(String(message)))])
-    const process = IdentityPeerStore.layer.pipe(Layer.provideMerge(pool("identity")))
+    const process = Layer.merge(
+      IdentityPeerStore.layer.pipe(Layer.provideMerge(pool("identity"))),
+      IdentityRevocationStore.layer.pipe(Layer.provide(pool("revocations")))
+    )
     yield* Effect.gen(function*() {
       const first = yield* Layer.build(Layer.fresh(process))
       const second = yield* Layer.build(Layer.fresh(process))
       for (const one of [first, second]) {
         const { count } = Context.get(one, IdentityPeerStore)
         yield* Effect.retry(count, { times: 100 })
+        yield* Effect.retry(Context.get(one, IdentityRevocationStore).since(Option.none(), 1), { times: 100 })
       }
       yield* Effect.forkScoped(Effect.provide(watchPeers, second))
       yield* until(() => said.some((line) => line.startsWith("2 API processes share this database without REDIS_URL")))

@@ -1,5 +1,5 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer, Redacted } from "effect"
+import { Effect, Layer, Option, Redacted } from "effect"
 import { TestClock } from "effect/testing"
 import { createHmac, createSign, generateKeyPairSync, type KeyObject, sign } from "node:crypto"
 import { SessionId, UserId } from "../../src/domain/Ids.ts"
@@ -53,7 +53,9 @@ const Tokens = AccessTokens.layer({
 }).pipe(
   Layer.provideMerge(Revocations.layer),
   // What other processes revoke is integration/revocations' subject; here nobody else is.
-  Layer.provide(Layer.succeed(IdentityRevocationStore)({ recent: () => Effect.succeed([]) }))
+  Layer.provide(
+    Layer.succeed(IdentityRevocationStore)({ since: () => Effect.succeed({ rows: [], position: Option.none() }) })
+  )
 )
 
 layer(Tokens)("access tokens", (it) => {

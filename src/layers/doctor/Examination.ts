@@ -15,6 +15,7 @@ import {
   videoKeys
 } from "../../services/IdempotencyStore.ts"
 import { IdentityEventStore } from "../../services/IdentityEventStore.ts"
+import { IdentityFailureStore } from "../../services/IdentityFailureStore.ts"
 import { IdentityPeerStore } from "../../services/IdentityPeerStore.ts"
 import { IdentityRevocationStore } from "../../services/IdentityRevocationStore.ts"
 import { IdentitySessionStore } from "../../services/IdentitySessionStore.ts"
@@ -59,6 +60,7 @@ const storesOn = (client: Layer.Layer<SqlClient.SqlClient>) =>
     IdentityStore.layer,
     IdentitySessionStore.layer,
     IdentityTokenStore.layer,
+    IdentityFailureStore.layer,
     IdentityEventStore.layer,
     IdentityRevocationStore.layer,
     IdentityPeerStore.layer,
@@ -78,6 +80,7 @@ const storesOn = (client: Layer.Layer<SqlClient.SqlClient>) =>
     Queues.paymentQueue(),
     Queues.settlementQueue(),
     Queues.verificationQueue(),
+    Queues.mailQueue(),
     WebhookEndpointStore.layer,
     WebhookDeliveryStore.layer,
     WebhookLogStore.layer,
@@ -119,7 +122,7 @@ const queuesOn = (client: Layer.Layer<SqlClient.SqlClient>): ReadonlyArray<Named
     ),
     queueUse("MailCommands", opened(Commands.MailCommands, Commands.mailCommands(), worked(mail))),
     queueUse("SettlementCommands", opened(Commands.SettlementCommands, Commands.settlementCommands(), worked(settle))),
-    ...(["payment_commands", "settlement_commands", "verification_commands"] as const).map((table) =>
+    ...(["payment_commands", "settlement_commands", "verification_commands", "mail_commands"] as const).map((table) =>
       queueUse(`purge ${table}`, Effect.provide(purged(table), client))
     )
   ]
@@ -136,6 +139,7 @@ const queriesOf = Effect.fnUntraced(function*(recorder: Recorder) {
       accounts: Context.get(stores, IdentityStore),
       sessions: Context.get(stores, IdentitySessionStore),
       tokens: Context.get(stores, IdentityTokenStore),
+      failures: Context.get(stores, IdentityFailureStore),
       events: Context.get(stores, IdentityEventStore),
       revocations: Context.get(stores, IdentityRevocationStore),
       peers: Context.get(stores, IdentityPeerStore)
@@ -171,6 +175,7 @@ const queriesOf = Effect.fnUntraced(function*(recorder: Recorder) {
     ...queueQueries("PaymentQueue", Context.get(stores, Queues.PaymentQueue), recorder.connection),
     ...queueQueries("SettlementQueue", Context.get(stores, Queues.SettlementQueue), recorder.connection),
     ...queueQueries("VerificationQueue", Context.get(stores, Queues.VerificationQueue), recorder.connection),
+    ...queueQueries("MailQueue", Context.get(stores, Queues.MailQueue), recorder.connection),
     ...webhookQueries(
       {
         endpoints: Context.get(stores, WebhookEndpointStore),

@@ -32,12 +32,13 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
   ...paymentIndexes,
   ...webhookIndexes,
   "queue.mail_commands": {
-    idx_mail_commands_id: serves("unique btree (id, queue_name)", "MailCommands"),
+    idx_mail_commands_id: serves("unique btree (id, queue_name)", "MailCommands MailQueue.requeue MailQueue.state"),
     idx_mail_commands_take: serves(
       "btree (queue_name, visible_at) WHERE ((state)::text = 'pending'::text)",
       "MailCommands"
     ),
     idx_mail_commands_update: serves("btree (sequence, acquired_by)", "MailCommands"),
+    mail_commands_ended: serves("btree (state, updated_at, sequence)", "MailQueue.deadLetters MailQueue.standing"),
     mail_commands_pkey: keeps("unique btree (sequence)", "the queue's order; its library made it")
   },
   "queue.payment_commands": {

@@ -3,10 +3,19 @@ import { type Expected, keeps, serves } from "./Expected.ts"
 /** The indexes of identity's tables. */
 export const identityIndexes: Readonly<Record<string, Readonly<Record<string, Expected>>>> = {
   "identity.login_failures": {
-    login_failures_account: serves("btree (account, failed_at)", "IdentityStore.failuresFilling"),
-    login_failures_address: serves("btree (address, failed_at)", "IdentityStore.failuresFilling"),
-    login_failures_pkey: serves("unique btree (id)", "IdentityStore.sweep"),
+    login_failures_account: serves(
+      "btree (account, failed_at)",
+      "IdentityFailureStore.place IdentityFailureStore.forget"
+    ),
+    login_failures_address: serves("btree (address, failed_at)", "IdentityFailureStore.place"),
+    login_failures_pkey: serves(
+      "unique btree (id)",
+      "IdentityFailureStore.keep IdentityFailureStore.free IdentityStore.sweep"
+    ),
     login_failures_time: serves("btree (failed_at)", "IdentityStore.sweep")
+  },
+  "identity.login_turns": {
+    login_turns_pkey: serves("unique btree (slot)", "IdentityFailureStore.place")
   },
   "identity.one_time_tokens": {
     one_time_tokens_issued: serves("btree (issued_at)", "IdentityStore.sweep"),
@@ -31,8 +40,9 @@ export const identityIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     refresh_tokens_session: serves("btree (session_id)", "IdentityStore.sweep")
   },
   "identity.revocations": {
-    revocations_at: serves("btree (at)", "IdentityRevocationStore.recent IdentityStore.sweep"),
-    revocations_pkey: serves("unique btree (id)", "IdentityStore.sweep")
+    revocations_at: serves("btree (at)", "IdentityRevocationStore.since IdentityStore.sweep"),
+    revocations_pkey: serves("unique btree (id)", "IdentityStore.sweep"),
+    revocations_xid: serves("btree (xid)", "IdentityRevocationStore.since")
   },
   "identity.security_events": {
     security_events_pkey: serves("unique btree (id)", "IdentityEventStore.page"),

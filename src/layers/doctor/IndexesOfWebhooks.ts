@@ -33,7 +33,7 @@ export const webhookIndexes: Readonly<Record<string, Readonly<Record<string, Exp
     ),
     endpoints_of_user: serves(
       "unique btree (user_id, slot) WHERE (deleted_at IS NULL)",
-      `WebhookEndpointStore.insert WebhookEndpointStore.list WebhookDeliveryStore.route ${published}`
+      `WebhookEndpointStore.insert WebhookEndpointStore.list WebhookEndpointStore.forget WebhookDeliveryStore.route ${published}`
     ),
     endpoints_pkey: serves(
       "unique btree (id)",

@@ -3,8 +3,9 @@ import { SecureRandom } from "effect/crypto"
 import { type Device, Email } from "../../domain/Identity.ts"
 import { SecurityEventId, SessionId, UserId } from "../../domain/Ids.ts"
 import type { IdentityEventStore } from "../../services/IdentityEventStore.ts"
+import type { IdentityFailureStore } from "../../services/IdentityFailureStore.ts"
 import type { IdentityPeerStore } from "../../services/IdentityPeerStore.ts"
-import type { IdentityRevocationStore } from "../../services/IdentityRevocationStore.ts"
+import { type IdentityRevocationStore, Position } from "../../services/IdentityRevocationStore.ts"
 import type { IdentitySessionStore } from "../../services/IdentitySessionStore.ts"
 import type { IdentityStore } from "../../services/IdentityStore.ts"
 import type { IdentityTokenStore } from "../../services/IdentityTokenStore.ts"
@@ -21,6 +22,7 @@ export interface IdentityStores {
   readonly accounts: Accounts
   readonly sessions: Sessions
   readonly tokens: Tokens
+  readonly failures: IdentityFailureStore["Service"]
   readonly events: Events
   readonly revocations: Revocations
   readonly peers: IdentityPeerStore["Service"]
@@ -61,9 +63,6 @@ const ofAccounts = (store: Accounts, real: Samples, { addUser, now, open, userId
   setDisabled: after(addUser, store.setDisabled(userId, true, now)),
   erase: after(addUser, store.erase(userId, now)),
   list: [store.list(Option.none(), 21), store.list(Option.some(real.userId), 21)],
-  failuresFilling: store.failuresFilling(real.failure, now),
-  insertFailure: store.insertFailure(real.failure, now),
-  forgetFailures: store.forgetFailures(real.failure.account),
   // A session that ended long ago, so that deleting it asks for its tokens.
   sweep: after(open(DateTime.makeUnsafe(0)), store.sweep(now))
 })
@@ -117,14 +116,31 @@ const ofEvents = (store: Events, real: Samples, { userId }: MadeUp): Uses<Events
   }
 }
 
+const ofFailures = (store: IdentityFailureStore["Service"], real: Samples): Uses<IdentityFailureStore["Service"]> => {
+  // Of an account and an address that nobody tried, so that there is room.
+  const placed = Effect.flatMap(
+    DateTime.now,
+    (now) => store.place({ account: new Uint8Array(32).fill(9), address: "doctor" }, now)
+  )
+  const ended = (end: typeof store.keep) =>
+    Effect.flatMap(placed, (place) => place._tag === "Taken" ? end(place.id) : Effect.die(place))
+  return { place: placed, keep: ended(store.keep), free: ended(store.free), forget: store.forget(real.failure.account) }
+}
+
 /** Every statement of identity's stores. */
 export const identityQueries = Effect.fnUntraced(function*(stores: IdentityStores, real: Samples) {
   const own = yield* madeUp(stores)
-  const recent: Uses<Revocations> = { recent: stores.revocations.recent(10) }
+  const recent: Uses<Revocations> = {
+    since: [
+      stores.revocations.since(Option.none(), 10),
+      stores.revocations.since(Option.some(Position.make("900")), 10)
+    ]
+  }
   const queries: ReadonlyArray<NamedQuery> = [
     ...named("IdentityStore", ofAccounts(stores.accounts, real, own)),
     ...named("IdentitySessionStore", ofSessions(stores.sessions, real, own)),
     ...named("IdentityTokenStore", ofTokens(stores.tokens, own)),
+    ...named("IdentityFailureStore", ofFailures(stores.failures, real)),
     ...named("IdentityEventStore", ofEvents(stores.events, real, own)),
     ...named("IdentityRevocationStore", recent),
     ...named("IdentityPeerStore", { count: stores.peers.count })

@@ -9,7 +9,8 @@ import { after, named, type NamedQuery, type Uses } from "./NamedQuery.ts"
 const tables = {
   PaymentQueue: "payment_commands",
   SettlementQueue: "settlement_commands",
-  VerificationQueue: "verification_commands"
+  VerificationQueue: "verification_commands",
+  MailQueue: "mail_commands"
 } as const
 
 /** What operators ask of a queue, on a command that is dead. */

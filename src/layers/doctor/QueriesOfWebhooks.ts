@@ -65,7 +65,8 @@ export const webhookQueries = (stores: Stores, connection: PgConnection.PgConnec
     ],
     edit: [after(routed, stores.endpoints.edit(endpoint, now)), after(routed, stores.endpoints.edit(disabled, now))],
     rotate: after(there, stores.endpoints.rotate(endpoint, secret, now)),
-    remove: after(there, stores.endpoints.remove(userId, id, now))
+    remove: after(there, stores.endpoints.remove(userId, id, now)),
+    forget: after(there, stores.endpoints.forget(userId, now))
   }
   const deliveries: Uses<WebhookDeliveryStore["Service"]> = {
     follow: stores.deliveries.follow(10),
