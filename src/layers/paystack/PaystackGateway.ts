@@ -4,7 +4,15 @@ import type { Headers } from "effect/http"
 import type { Currency } from "../../domain/Money.ts"
 import { maxAmount } from "../../domain/Money.ts"
 import { type Bounds, type Gateway, type PayoutDestination, VerifiedEvent } from "../../services/Gateway.ts"
-import { away, nonsense, type PaystackCalls, paystackCalls, type PaystackSettings, refused } from "./PaystackCalls.ts"
+import {
+  away,
+  nonsense,
+  type PaystackCalls,
+  paystackCalls,
+  type PaystackSettings,
+  referenceTaken,
+  refused
+} from "./PaystackCalls.ts"
 import { decodePaystackEvent, readPaystackSignature } from "./PaystackEvents.ts"
 import * as Objects from "./PaystackObjects.ts"
 
@@ -88,7 +96,7 @@ const charges = ({ get, post }: PaystackCalls) => {
       })),
       Effect.catchTag(
         "ProviderRefused",
-        (refusal) => refusal.code === "duplicate_reference" ? found(paymentId) : Effect.fail(refusal)
+        (refusal) => refusal.code === referenceTaken ? found(paymentId) : Effect.fail(refusal)
       )
     )
   })
@@ -148,7 +156,7 @@ const payouts = ({ get, post }: PaystackCalls) => {
       Effect.flatMap((transfer) => known(Objects.payoutOf(transfer))),
       Effect.catchTag(
         "ProviderRefused",
-        (refusal) => refusal.code === "duplicate_reference" ? retrieve(payoutId) : Effect.fail(refusal)
+        (refusal) => refusal.code === referenceTaken ? retrieve(payoutId) : Effect.fail(refusal)
       )
     )
   })

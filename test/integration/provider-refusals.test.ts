@@ -1,0 +1,43 @@
+import { assert, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import { UserId } from "../../src/domain/Ids.ts"
+import { Fakes } from "../../src/layers/fakes/Fakes.ts"
+import { newId } from "../../src/services/NewId.ts"
+import { Reconciliation } from "../../src/services/Reconciliation.ts"
+import { posted, untilPayout } from "../layers/MoneyOut.ts"
+import { ProvidersBench, put } from "../layers/ProvidersBench.ts"
+import { type Name, paidBy, payout, referenceOf, settleThere, untilBalance } from "../layers/ProvidersMoney.ts"
+
+/** The next call of the route is done, its answer lost, and the repetition answered with a refusal of its own, or by what is there. */
+const takenAndCut = Effect.fnUntraced(function*(name: Name, route: string, refusals: number) {
+  const { url } = (yield* Fakes)[name]
+  assert.strictEqual(yield* put(`${url}/_fake/trouble`, { route, status: 400, times: refusals, cutFirst: 1 }), 200)
+})
+const providers = [["stripe", "USD", "paid", "POST /v1/transfers"], [
+  "paystack",
+  "NGN",
+  "success",
+  "POST /transfer"
+]] as const
+
+layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })(
+  "a refusal of what was taken before",
+  (it) => {
+    for (const [name, currency, paidWord, route] of providers) {
+      for (const [how, refusals] of [["as a repetition", 0]] as const) {
+        it.effect(`leaves a payout under way that the provider has, refused ${how}: ${name}`, () =>
+          Effect.gen(function*() {
+            const user = yield* newId(UserId)
+            yield* paidBy(user, name, currency)
+            yield* takenAndCut(name, route, refusals)
+            const made = yield* payout(user, name, currency, 3_000)
+            yield* settleThere(name, "payout", yield* referenceOf(made.id), paidWord)
+            yield* untilPayout(user, made.id, "paid")
+            yield* untilBalance(user, currency, 7_000)
+            assert.strictEqual(yield* posted(`payout:${made.id}`), 1)
+            assert.deepStrictEqual((yield* Effect.flatMap(Reconciliation, ({ run }) => run(1))).differences, [])
+          }))
+      }
+    }
+  }
+)
