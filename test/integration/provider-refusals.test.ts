@@ -4,8 +4,8 @@ import { UserId } from "../../src/domain/Ids.ts"
 import { Fakes } from "../../src/layers/fakes/Fakes.ts"
 import { newId } from "../../src/services/NewId.ts"
 import { Reconciliation } from "../../src/services/Reconciliation.ts"
-import { posted, untilPayout } from "../layers/MoneyOut.ts"
-import { ProvidersBench, put } from "../layers/ProvidersBench.ts"
+import { posted, refund, untilPayout } from "../layers/MoneyOut.ts"
+import { balance, ProvidersBench, put } from "../layers/ProvidersBench.ts"
 import { type Name, paidBy, payout, referenceOf, settleThere, untilBalance } from "../layers/ProvidersMoney.ts"
 
 /** The next call of the route is done, its answer lost, and the repetition answered with a refusal of its own, or by what is there. */
@@ -24,7 +24,7 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })(
   "a refusal of what was taken before",
   (it) => {
     for (const [name, currency, paidWord, route] of providers) {
-      for (const [how, refusals] of [["as a repetition", 0]] as const) {
+      for (const [how, refusals] of [["as a repetition", 0], ["for another reason", 1]] as const) {
         it.effect(`leaves a payout under way that the provider has, refused ${how}: ${name}`, () =>
           Effect.gen(function*() {
             const user = yield* newId(UserId)
@@ -39,5 +39,16 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })(
           }))
       }
     }
+
+    it.effect("takes a refund from the wallet that the provider made, refused for another reason: stripe", () =>
+      Effect.gen(function*() {
+        const user = yield* newId(UserId)
+        const payment = yield* paidBy(user, "stripe", "USD")
+        yield* takenAndCut("stripe", "POST /v1/refunds", 1)
+        const made = yield* refund(user, payment.id, 4_000)
+        assert.strictEqual(made.status, "succeeded")
+        assert.strictEqual(yield* balance(user, "USD"), 6_000)
+        assert.strictEqual(yield* posted(`refund:${made.id}`), 1)
+      }))
   }
 )
