@@ -39,11 +39,12 @@ const make = Effect.gen(function*() {
   const ledger = yield* Ledger
 
   const letGo = Effect.fnUntraced(function*({ amount, id }: Dispute) {
-    // One that was never taken, or was captured, is as good as released.
-    yield* Effect.forEach(partsOf(amount), (_, part) => Effect.ignore(ledger.void(disputeKey(id, part))), {
-      concurrency: 8,
-      discard: true
-    })
+    yield* Effect.forEach(
+      partsOf(amount),
+      // One that was never taken, or was captured, is as good as released. A ledger that is away has released nothing.
+      (_, part) => Effect.catchTag(ledger.void(disputeKey(id, part)), "HoldClosed", () => Effect.void),
+      { concurrency: 8, discard: true }
+    )
   })
 
   const hold = Effect.fnUntraced(function*({ amount, currency, id, userId }: Dispute) {

@@ -7,26 +7,13 @@ import { Reconciliation } from "../../src/services/Reconciliation.ts"
 import { posted, refund, untilPayout } from "../layers/MoneyOut.ts"
 import { find, owner } from "../layers/PaymentsBench.ts"
 import { balance, ProvidersBench, put } from "../layers/ProvidersBench.ts"
-import { type Name, paidBy, payout, referenceOf, settleThere, untilBalance } from "../layers/ProvidersMoney.ts"
+import { dispute, paidBy, payout, referenceOf, settleThere, untilBalance } from "../layers/ProvidersMoney.ts"
 
 const untilDispute = (reference: string, status: string) =>
   owner(`SELECT status, settled FROM payments.disputes WHERE reference = $1`, [reference]).pipe(
     Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (rows) => rows[0]?.[0] === status }),
     Effect.timeout("20 seconds")
   )
-/** Opens a dispute at the provider, and answers its reference once its money is held here. */
-const dispute = Effect.fnUntraced(function*(name: Name, payment: { readonly id: string; readonly reference: string }) {
-  assert.strictEqual(yield* settleThere(name, "dispute", payment.reference, "opened"), 200)
-  const rows = yield* owner(
-    `SELECT reference FROM payments.disputes WHERE payment_id = $1 AND updated_at > created_at`,
-    [payment.id]
-  ).pipe(
-    Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (found) => found.length > 0 }),
-    Effect.timeout("20 seconds")
-  )
-  return String(rows[0]?.[0])
-})
-
 layer(ProvidersBench, { timeout: "120 seconds", excludeTestServices: true })(
   "money out through real providers",
   (it) => {

@@ -1,3 +1,4 @@
+import { assert } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import { OperationId, type UserId } from "../../src/domain/Ids.ts"
 import { Amount, type Currency } from "../../src/domain/Money.ts"
@@ -45,3 +46,18 @@ export const untilBalance = (user: UserId, currency: Currency, amount: number) =
     Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (now) => now === amount }),
     Effect.timeoutOrElse({ duration: "20 seconds", orElse: () => Effect.flatMap(balance(user, currency), Effect.fail) })
   )
+
+/** Opens a dispute at the provider, and answers its reference once its money is held here. */
+export const dispute = Effect.fnUntraced(
+  function*(name: Name, payment: { readonly id: string; readonly reference: string }) {
+    assert.strictEqual(yield* settleThere(name, "dispute", payment.reference, "opened"), 200)
+    const rows = yield* owner(
+      `SELECT reference FROM payments.disputes WHERE payment_id = $1 AND updated_at > created_at`,
+      [payment.id]
+    ).pipe(
+      Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (found) => found.length > 0 }),
+      Effect.timeout("20 seconds")
+    )
+    return String(rows[0]?.[0])
+  }
+)
