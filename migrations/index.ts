@@ -25,6 +25,7 @@ import { chainCoversAll } from "./0025_chain_covers_all.ts"
 import { ledgerSets } from "./0026_ledger_sets.ts"
 import { whatWasBegun } from "./0027_what_was_begun.ts"
 import { auditOfActs } from "./0029_audit_of_acts.ts"
+import { disputesDecided } from "./0030_disputes_decided.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
 export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>> = {
@@ -52,5 +53,6 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0025_chain_covers_all": chainCoversAll,
   "0026_ledger_sets": ledgerSets,
   "0027_what_was_begun": whatWasBegun,
-  "0029_audit_of_acts": auditOfActs
+  "0029_audit_of_acts": auditOfActs,
+  "0030_disputes_decided": disputesDecided
 }

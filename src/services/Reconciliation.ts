@@ -154,11 +154,18 @@ const make = Effect.gen(function*() {
   const dispute = Effect.fnUntraced(function*(provider: Provider, item: ProviderDispute, found: Found) {
     if (Option.isNone(item.paymentId)) return
     found.compared++
-    const before = yield* withDatabase(disputeStore.findByReference(provider, item.reference))
-    if (Option.isSome(before) && (before.value.status === item.status || before.value.status !== "open")) return
+    const { reference } = item
+    const now = withDatabase(disputeStore.findByReference(provider, reference))
+    const before = yield* now
+    const isKnown = Option.exists(before, ({ status }) => status === item.status || status !== "open")
     // Its payment may not be known as paid yet: then it is asked about again at the next comparison.
-    const isDone = yield* Effect.isSuccess(disputes.work(provider, item.reference))
-    if (isDone) found.repaired++
+    const isDone = !isKnown && (yield* Effect.isSuccess(disputes.work(provider, reference)))
+    const after = isDone ? yield* now : before
+    if (Option.getOrUndefined(after)?.status !== Option.getOrUndefined(before)?.status) found.repaired++
+    if (Option.isSome(after) && Option.isSome(after.value.flag) && after.value.status !== "won") {
+      const says = `It needs a decision: ${after.value.flag.value}.`
+      found.differences.push({ provider, kind: "dispute", reference, id: after.value.paymentId, says })
+    }
   })
 
   const pages = Effect.fnUntraced(function*<A, E>(

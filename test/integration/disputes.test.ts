@@ -3,11 +3,14 @@ import { Effect, Layer } from "effect"
 import { UserId } from "../../src/domain/Ids.ts"
 import type { Currency } from "../../src/domain/Money.ts"
 import { Unavailable } from "../../src/domain/Problem.ts"
+import type { ReconciliationReport } from "../../src/domain/Reconciliation.ts"
 import { walletOf } from "../../src/domain/Wallet.ts"
 import { Fakes } from "../../src/layers/fakes/Fakes.ts"
 import { Disputes } from "../../src/services/Disputes.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
 import { newId } from "../../src/services/NewId.ts"
+import { Reconciliation } from "../../src/services/Reconciliation.ts"
+import { find, owner } from "../layers/PaymentsBench.ts"
 import { ProvidersBench, put } from "../layers/ProvidersBench.ts"
 import { dispute, type Name, paidBy, settleThere } from "../layers/ProvidersMoney.ts"
 
@@ -49,5 +52,41 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })("a d
       assert.strictEqual(failed._tag, "Unavailable")
       yield* work("stripe", reference)
       assert.deepStrictEqual(yield* standing(user, "USD"), [10_000, 0])
+    }))
+
+  it.effect("that was lost in part takes that part, and lets go of the rest", () =>
+    Effect.gen(function*() {
+      const user = yield* newId(UserId)
+      const payment = yield* paidBy(user, "paystack", "NGN")
+      const reference = yield* dispute("paystack", { id: payment.id, reference: payment.providerReference ?? "" })
+      assert.deepStrictEqual(yield* standing(user, "NGN"), [10_000, 10_000])
+      yield* unheard("paystack")
+      assert.strictEqual(yield* settleThere("paystack", "dispute", reference, "lost_half"), 200)
+      yield* work("paystack", reference)
+      yield* work("paystack", reference)
+      assert.deepStrictEqual(yield* standing(user, "NGN"), [5_000, 0])
+    }))
+
+  it.effect("over more than its payment, or in another currency, is kept for a person and holds nothing", () =>
+    Effect.gen(function*() {
+      yield* unheard("stripe")
+      const { run } = yield* Reconciliation
+      for (
+        const [outcome, flag] of [["opened_above", "amount_mismatch"], ["opened_in_gbp", "currency_mismatch"]] as const
+      ) {
+        const user = yield* newId(UserId)
+        const payment = yield* paidBy(user, "stripe", "USD")
+        assert.strictEqual(yield* settleThere("stripe", "dispute", payment.providerReference ?? "", outcome), 200)
+        const says = (differences: ReconciliationReport["differences"]) =>
+          differences.filter(({ id }) => id === payment.id).map(({ kind, says }) => [kind, says])
+        const expected = [["dispute", `It needs a decision: ${flag}.`]]
+        assert.deepStrictEqual(says((yield* run(1)).differences), expected)
+        assert.isTrue((yield* find(user, payment.id)).disputed)
+        assert.deepStrictEqual(yield* standing(user, "USD"), [10_000, 0])
+        const [row] = yield* owner(`SELECT reference FROM payments.disputes WHERE payment_id = $1`, [payment.id])
+        yield* settleThere("stripe", "dispute", String(row?.[0]), "lost")
+        assert.deepStrictEqual(says((yield* run(1)).differences), expected)
+        assert.deepStrictEqual(yield* standing(user, "USD"), [10_000, 0])
+      }
     }))
 })
