@@ -165,6 +165,8 @@ const make = Effect.gen(function*() {
     const known = Option.isSome(row.providerReference) || row.status !== "processing"
       ? row
       : (yield* withDatabase(store.answer(row.id, report.reference))).row
+    // A second object under our id decides nothing here: the first is what was asked for.
+    if (Option.exists(known.providerReference, (reference) => reference !== report.reference)) return known
     return yield* settle(yield* carryOut(known, report))
   })
 
