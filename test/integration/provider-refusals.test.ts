@@ -1,10 +1,12 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { UserId } from "../../src/domain/Ids.ts"
+import { OutgoingId, UserId } from "../../src/domain/Ids.ts"
 import { Fakes } from "../../src/layers/fakes/Fakes.ts"
 import { newId } from "../../src/services/NewId.ts"
+import { Outgoings } from "../../src/services/Outgoings.ts"
 import { Reconciliation } from "../../src/services/Reconciliation.ts"
 import { posted, refund, untilPayout } from "../layers/MoneyOut.ts"
+import { owner } from "../layers/PaymentsBench.ts"
 import { balance, ProvidersBench, put } from "../layers/ProvidersBench.ts"
 import { type Name, paidBy, payout, referenceOf, settleThere, untilBalance } from "../layers/ProvidersMoney.ts"
 
@@ -49,6 +51,28 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })(
         assert.strictEqual(made.status, "succeeded")
         assert.strictEqual(yield* balance(user, "USD"), 6_000)
         assert.strictEqual(yield* posted(`refund:${made.id}`), 1)
+      }))
+
+    it.effect("makes one refund, also where it has no key, its answer is lost and the list is late: paystack", () =>
+      Effect.gen(function*() {
+        const { calls, fake: { book } } = (yield* Fakes).paystack
+        const user = yield* newId(UserId)
+        const payment = yield* paidBy(user, "paystack", "NGN")
+        yield* takenAndCut("paystack", "POST /refund", 0)
+        book.areRefundsLate = true
+        const made = yield* refund(user, payment.id, 4_000)
+        assert.strictEqual(made.status, "pending")
+        const { work } = yield* Outgoings
+        const again = yield* Effect.flip(work(OutgoingId.make(made.id)))
+        assert.strictEqual(again._tag, "ProviderUnavailable")
+        book.areRefundsLate = false
+        yield* owner(`UPDATE payments.outgoing SET sending_until = now() - interval '1 second' WHERE id = $1`, [
+          made.id
+        ])
+        yield* work(OutgoingId.make(made.id))
+        yield* settleThere("paystack", "refund", yield* referenceOf(made.id), "processed")
+        yield* untilBalance(user, "NGN", 6_000)
+        assert.lengthOf(calls.filter(({ method, path }) => method === "POST" && path === "/refund"), 1)
       }))
   }
 )

@@ -71,6 +71,8 @@ export class PaystackBook {
   readonly faults: Faults
   readonly domain: "live" | "test"
   readonly otp: boolean
+  /** Whether the list does not show refunds yet. */
+  areRefundsLate = false
   #lastId = 1_000_000
 
   constructor({ otp, secretKey, webhookUrl }: PaystackFakeOptions, faults: Faults) {

@@ -106,7 +106,7 @@ const charges = ({ get, post }: PaystackCalls) => {
 const refunds = ({ get, post }: PaystackCalls, transaction: ReturnType<typeof charges>["transaction"]) => {
   /**
    * Paystack has no key for refunds. Ours stands in the merchant's note, and is looked for before a refund is made: callers
-   * ask for the same refund one after another, never at once.
+   * ask for the same refund one after another, never at once, and not soon after a question whose answer was lost.
    */
   const create = Effect.fnUntraced(function*(refund: Parameters<Gateway["createRefund"]>[0]) {
     const { amount, chargeReference, currency, refundId } = refund
@@ -179,6 +179,7 @@ export const makePaystackGateway = Effect.fnUntraced(function*(settings: Paystac
     provider,
     livemode,
     needsEmail: true,
+    keyedRefunds: false,
     bounds: paystackBounds,
     reaches: (to) => to.type === "mobile_money" || bankTypes[to.country] !== undefined,
     createCharge: Effect.fn("PaystackGateway.createCharge")((asked) =>
