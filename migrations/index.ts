@@ -26,6 +26,7 @@ import { ledgerSets } from "./0026_ledger_sets.ts"
 import { whatWasBegun } from "./0027_what_was_begun.ts"
 import { identityHardening } from "./0028_identity_hardening.ts"
 import { auditOfActs } from "./0029_audit_of_acts.ts"
+import { disputesDecided } from "./0030_disputes_decided.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
 export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, SqlClient.SqlClient>> = {
@@ -54,5 +55,6 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0026_ledger_sets": ledgerSets,
   "0027_what_was_begun": whatWasBegun,
   "0028_identity_hardening": identityHardening,
-  "0029_audit_of_acts": auditOfActs
+  "0029_audit_of_acts": auditOfActs,
+  "0030_disputes_decided": disputesDecided
 }

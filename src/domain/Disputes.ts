@@ -1,8 +1,13 @@
+import { Option, Result, Schema } from "effect"
 import type { DisputeId, PaymentId, UserId } from "./Ids.ts"
 import { Amount, type Currency } from "./Money.ts"
 import type { Provider } from "./Payments.ts"
 
 export type DisputeStatus = "open" | "won" | "lost"
+
+/** Why nothing is held or taken for one: what is disputed there is not a payment's money here. A person decides. */
+export const DisputeFlag = Schema.Literals(["amount_mismatch", "currency_mismatch"])
+export type DisputeFlag = typeof DisputeFlag.Type
 
 /** A payer wants a payment back; the provider decides. */
 export interface Dispute {
@@ -11,10 +16,28 @@ export interface Dispute {
   readonly reference: string
   readonly paymentId: PaymentId
   readonly userId: UserId
+  /** As it was first heard, which is what is held; of one that does not fit, its payment's. */
   readonly amount: Amount
   readonly currency: Currency
   readonly status: DisputeStatus
+  /** What a lost one takes. */
+  readonly decidedAmount: Option.Option<Amount>
+  readonly flag: Option.Option<DisputeFlag>
   readonly settled: boolean
+}
+
+const amountOf = Schema.decodeUnknownOption(Schema.toType(Amount))
+
+/** The disputed amount, where it is some or all of the payment's money. */
+export const disputedOf = (
+  payment: { readonly amount: Amount; readonly currency: Currency },
+  report: { readonly amount: bigint; readonly currency: string }
+): Result.Result<Amount, DisputeFlag> => {
+  if (report.currency !== payment.currency) return Result.fail("currency_mismatch")
+  const amount = amountOf(report.amount)
+  return Option.isSome(amount) && amount.value <= payment.amount
+    ? Result.succeed(amount.value)
+    : Result.fail("amount_mismatch")
 }
 
 /** The first end stays: reports come late and out of order. */
@@ -33,6 +56,23 @@ export const partsOf = (amount: Amount): ReadonlyArray<Amount> => {
     left -= part
   }
   return parts
+}
+
+/**
+ * What a lost dispute takes of each part: as much as was decided, and no more. What was decided above the amount that was
+ * held is one part more, which nothing is held for.
+ */
+export const takenOf = (
+  { amount, decidedAmount }: Pick<Dispute, "amount" | "decidedAmount">
+): ReadonlyArray<Amount> => {
+  const taken: Array<Amount> = []
+  let left: bigint = Option.getOrElse(decidedAmount, () => amount)
+  for (const part of partsOf(amount)) {
+    if (left <= 0n) return taken
+    taken.push(Amount.make(part < left ? part : left))
+    left -= part
+  }
+  return left > 0n ? [...taken, Amount.make(left)] : taken
 }
 
 /** The permanent key of a part's hold, and of the posting that takes it for the provider. */

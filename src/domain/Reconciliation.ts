@@ -5,7 +5,7 @@ import { Provider } from "./Payments.ts"
 /** Something that the provider and Midnight see differently and that nobody but a person can decide. */
 export const Difference = Schema.Struct({
   provider: Provider,
-  kind: Schema.Literals(["charge", "refund", "payout"]),
+  kind: Schema.Literals(["charge", "refund", "payout", "dispute"]),
   /** The provider's name for it; null where the provider knows nothing of it. */
   reference: Schema.NullOr(Schema.String),
   /** Ours, where we have one. */

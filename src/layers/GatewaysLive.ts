@@ -18,13 +18,14 @@ const stripe = Effect.gen(function*() {
   if (Option.isNone(secretKey)) return []
   const [firstOrigin] = yield* Settings.returnUrlOrigins
   const connected = yield* Config.option(issued("STRIPE_CONNECT_WEBHOOK_SECRET", apiBase, /^whsec_/))
-  const returnUrl = yield* Config.option(Config.NonEmptyString("STRIPE_RETURN_URL"))
+  // Stripe takes no checkout without one: not to have any would fail every charge that names none.
+  const returnUrl = Config.NonEmptyString("STRIPE_RETURN_URL")
   return [
     yield* makeStripeGateway({
       secretKey: secretKey.value,
       webhookSecrets: [yield* issued("STRIPE_WEBHOOK_SECRET", apiBase, /^whsec_/), ...Option.toArray(connected)],
       apiBase,
-      returnUrl: Option.getOrElse(returnUrl, () => firstOrigin)
+      returnUrl: yield* (firstOrigin === undefined ? returnUrl : returnUrl.pipe(Config.withDefault(firstOrigin)))
     })
   ]
 })

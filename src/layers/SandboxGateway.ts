@@ -190,6 +190,7 @@ export const makeSandboxGateway = Effect.fnUntraced(function*(settings: SandboxS
     provider,
     livemode: false,
     needsEmail: false,
+    keyedRefunds: true,
     bounds: () => Option.some({ min: 1n, max: maxAmount, step: 1n }),
     reaches: () => true,
     createCharge: Effect.fn("SandboxGateway.createCharge")(

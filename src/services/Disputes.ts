@@ -1,5 +1,13 @@
-import { Context, Effect, Layer, Option, Schema } from "effect"
-import { type Dispute, disputeKey, disputeMoves, partsOf } from "../domain/Disputes.ts"
+import { Context, Effect, Layer, Option, Result, Schema } from "effect"
+import {
+  type Dispute,
+  disputedOf,
+  type DisputeFlag,
+  disputeKey,
+  disputeMoves,
+  partsOf,
+  takenOf
+} from "../domain/Disputes.ts"
 import { DisputeId } from "../domain/Ids.ts"
 import { Amount } from "../domain/Money.ts"
 import { type Payment, type Provider, ProviderUnavailable } from "../domain/Payments.ts"
@@ -39,11 +47,12 @@ const make = Effect.gen(function*() {
   const ledger = yield* Ledger
 
   const letGo = Effect.fnUntraced(function*({ amount, id }: Dispute) {
-    // One that was never taken, or was captured, is as good as released.
-    yield* Effect.forEach(partsOf(amount), (_, part) => Effect.ignore(ledger.void(disputeKey(id, part))), {
-      concurrency: 8,
-      discard: true
-    })
+    yield* Effect.forEach(
+      partsOf(amount),
+      // One that was never taken, or was captured, is as good as released. A ledger that is away has released nothing.
+      (_, part) => Effect.catchTag(ledger.void(disputeKey(id, part)), "HoldClosed", () => Effect.void),
+      { concurrency: 8, discard: true }
+    )
   })
 
   const hold = Effect.fnUntraced(function*({ amount, currency, id, userId }: Dispute) {
@@ -116,6 +125,7 @@ const make = Effect.gen(function*() {
     yield* Effect.annotateCurrentSpan({ "midnight.dispute.id": dispute.id, "midnight.dispute.status": dispute.status })
     if (dispute.settled) return
     if (dispute.status === "open") {
+      if (Option.isSome(dispute.flag)) return
       yield* hold(dispute)
       // Whoever ended it in the meantime may have let go before this hold was there.
       const now = yield* withDatabase(store.find(dispute.id))
@@ -123,7 +133,7 @@ const make = Effect.gen(function*() {
       return yield* withDatabase(store.touch(dispute.id))
     }
     if (dispute.status === "lost") {
-      for (const [part, amount] of partsOf(dispute.amount).entries()) yield* take(dispute, part, amount)
+      for (const [part, amount] of takenOf(dispute).entries()) yield* take(dispute, part, amount)
     }
     yield* letGo(dispute)
     const isPaid = dispute.status === "won" || (yield* collect(dispute))
@@ -131,18 +141,26 @@ const make = Effect.gen(function*() {
   })
 
   const known = Effect.fnUntraced(function*(payment: Payment, report: ProviderDispute) {
-    const amount = amountOf(report.amount)
-    if (report.currency !== payment.currency || Option.isNone(amount) || amount.value > payment.amount) {
-      yield* Effect.logError("A dispute is not about the amount and currency of its payment; nothing was held", {
-        payment_id: payment.id
-      })
-      return Option.none<Dispute>()
-    }
     const { currency, id: paymentId, provider, userId } = payment
     const id = yield* newId(DisputeId)
     const { reference } = report
-    const intent = { id, provider, reference, paymentId, userId, amount: amount.value, currency }
-    return Option.some(yield* withDatabase(store.insert(intent)))
+    const disputed = disputedOf(payment, report)
+    const intent = { id, provider, reference, paymentId, userId, currency, flag: Result.getFailure(disputed) }
+    const amount = Result.getOrElse(disputed, () => payment.amount)
+    return { dispute: yield* withDatabase(store.insert({ ...intent, amount })), disputed }
+  })
+
+  /** As the provider decided. What is lost with an amount that does not fit takes nothing. */
+  const follow = Effect.fnUntraced(function*(
+    dispute: Dispute,
+    { status }: ProviderDispute,
+    disputed: Result.Result<Amount, DisputeFlag>
+  ) {
+    if (status !== "open" && disputeMoves(dispute.status, status)) {
+      if (status === "won") return yield* withDatabase(store.end(dispute.id, "won"))
+      if (Result.isSuccess(disputed)) return yield* withDatabase(store.end(dispute.id, { lost: disputed.success }))
+    }
+    return Result.isSuccess(disputed) ? dispute : yield* withDatabase(store.flag(dispute.id, disputed.failure))
   })
 
   const paymentOf = Effect.fnUntraced(function*(provider: Provider, { paymentId, reference }: ProviderDispute) {
@@ -171,12 +189,15 @@ const make = Effect.gen(function*() {
     )
     const payment = yield* paymentOf(provider, report)
     if (Option.isNone(payment)) return
-    const dispute = yield* known(payment.value, report)
-    if (Option.isNone(dispute)) return
-    const { id, status } = dispute.value
-    const now = disputeMoves(status, report.status) && report.status !== "open"
-      ? yield* withDatabase(store.end(id, report.status))
-      : dispute.value
+    const { dispute, disputed } = yield* known(payment.value, report)
+    const now = yield* follow(dispute, report, disputed)
+    if (Result.isFailure(disputed) && now.status === "open") {
+      yield* Effect.logError("A dispute is not about the amount and currency of its payment; a person has to decide", {
+        payment_id: now.paymentId,
+        dispute_id: now.id,
+        flag: disputed.failure
+      })
+    }
     yield* withDatabase(Effect.flatMap(store.isDisputed(now.paymentId), (is) => payments.disputed(now.paymentId, is)))
     yield* settle(now)
   })

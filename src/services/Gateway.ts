@@ -170,6 +170,8 @@ export interface Gateway {
   readonly livemode: boolean
   /** Whether a charge needs the payer's e-mail address. */
   readonly needsEmail: boolean
+  /** Whether refunds have a key: without one, a second question soon after the first may make a second refund. */
+  readonly keyedRefunds: boolean
   /** None: the provider does not take the currency for that. Decided without asking it. */
   bounds(movement: "charge" | "payout", currency: Currency): Option.Option<Bounds>
   /** Whether it pays out to such a destination at all. Decided without asking it. */

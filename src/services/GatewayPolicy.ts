@@ -39,7 +39,10 @@ const isOpen = (provider: Provider) => (error: CircuitBreaker.CircuitBreakerErro
   })
 
 /** Runs one call under the limits of its provider. */
-export type ProviderCalls = <A>(call: Effect.Effect<A, ProviderError>) => Effect.Effect<A, ProviderError>
+export type ProviderCalls = <A>(
+  call: Effect.Effect<A, ProviderError>,
+  retries?: number
+) => Effect.Effect<A, ProviderError>
 
 /**
  * The limits of every call to one provider (docs/security.md): ten seconds in all and three attempts at most, a retry only
@@ -69,7 +72,7 @@ export const providerCalls = Effect.fnUntraced(function*(provider: Provider) {
     detail: "The provider did not answer within 10 s."
   })
 
-  const run: ProviderCalls = <A>(call: Effect.Effect<A, ProviderError>) =>
+  const run: ProviderCalls = <A>(call: Effect.Effect<A, ProviderError>, most = mostRetries) =>
     Effect.flatMap(Clock.currentTimeMillis, (start) => {
       const until = start + limitMillis
       budget.saved = Math.min(mostSaved, budget.saved + earnedByCall)
@@ -83,7 +86,7 @@ export const providerCalls = Effect.fnUntraced(function*(provider: Provider) {
         attempt.pipe(
           Effect.catchTag("ProviderUnavailable", (error) =>
             Effect.flatMap(Clock.currentTimeMillis, (now) =>
-              retries < mostRetries && mayRetry(until - now)
+              retries < most && mayRetry(until - now)
                 ? Effect.andThen(pause(retries + 1), from(retries + 1))
                 : Effect.fail(error))),
           Effect.catchTag("CircuitBreakerError", (error) =>
@@ -101,13 +104,15 @@ export const guarded = Effect.fnUntraced(function*(gateway: Gateway) {
     provider: gateway.provider,
     livemode: gateway.livemode,
     needsEmail: gateway.needsEmail,
+    keyedRefunds: gateway.keyedRefunds,
     bounds: gateway.bounds,
     reaches: gateway.reaches,
     verifyWebhook: gateway.verifyWebhook,
     createCharge: (charge) => call(gateway.createCharge(charge)),
     retrieveCharge: (reference) => call(gateway.retrieveCharge(reference)),
     cancelCharge: (reference) => call(gateway.cancelCharge(reference)),
-    createRefund: (refund) => call(gateway.createRefund(refund)),
+    // Without a key an attempt may have made what its repetition cannot see yet.
+    createRefund: (refund) => call(gateway.createRefund(refund), gateway.keyedRefunds ? mostRetries : 0),
     retrieveRefund: (reference) => call(gateway.retrieveRefund(reference)),
     createRecipient: (recipient) => call(gateway.createRecipient(recipient)),
     createPayout: (payout) => call(gateway.createPayout(payout)),

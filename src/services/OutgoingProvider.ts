@@ -89,14 +89,13 @@ export const asking = Effect.gen(function*() {
       Effect.flatMap((known): Effect.Effect<Report, ProviderError | Unavailable> =>
         known === undefined ? make(gateway, row) : Effect.succeed(known)
       ),
-      // Refused after it was asked for before: perhaps because the first question made it. Only the list can tell.
+      // Perhaps because an earlier question made it, also one of this same call whose answer was lost: only the list can tell.
       Effect.catchTag("ProviderRefused", (refusal): Effect.Effect<Report, ProviderError> =>
-        Option.isNone(before)
-          ? Effect.fail(refusal)
-          : Effect.flatMap(
-            found(gateway, row, before.value),
-            (known) => known === undefined ? Effect.fail(refusal) : Effect.succeed(known)
-          ))
+        Effect.flatMap(
+          found(gateway, row, Option.getOrElse(before, () => now)),
+          // What was undone on the way, or failed there, is what was refused; the refusal says why.
+          (known) => known === undefined || known.status === "failed" ? Effect.fail(refusal) : Effect.succeed(known)
+        ))
     )
     return yield* made.pipe(
       Effect.map((report): Made => ({ _tag: "Made", report })),

@@ -1,4 +1,4 @@
-import { Context, Effect, Layer, Option } from "effect"
+import { Clock, Context, Effect, Layer, Option } from "effect"
 import { PaymentId } from "../domain/Ids.ts"
 import { type Currency, UnsupportedCurrency } from "../domain/Money.ts"
 import { MoneyRequest } from "../domain/MoneyRequest.ts"
@@ -17,7 +17,7 @@ import { CurrentUser } from "../domain/Principal.ts"
 import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
 import { createdCause, currentOrigin, offeredWith, PaymentCommands, subjectOf } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
-import { Gateways, type VerifiedEvent } from "./Gateway.ts"
+import { type EventFacts, Gateways, type VerifiedEvent } from "./Gateway.ts"
 import { type Intent, PaymentStore } from "./PaymentStore.ts"
 import { takerOf } from "./ProviderCalls.ts"
 import { Settlement } from "./Settlement.ts"
@@ -108,15 +108,16 @@ export class Payments extends Context.Service<Payments, {
       const receive = Effect.fn("Payments.receive")(function*(event: VerifiedEvent) {
         const { facts, provider } = event
         const keep = Effect.gen(function*() {
-          if (!(yield* store.receive(event))) return "duplicate" as const
+          const isNew = yield* store.receive(event)
           const subject = subjectOf(provider, facts)
-          if (Option.isSome(subject)) {
+          if (Option.isSome(subject) && (isNew || isNameless(facts))) {
             const { about, id } = subject.value
+            const again = isNew ? "" : `:${yield* Clock.currentTimeMillis}`
             yield* offeredWith(
-              commands.offer({ ...(yield* currentOrigin), ...about }, { id: `${id}:${facts.eventId}` })
+              commands.offer({ ...(yield* currentOrigin), ...about }, { id: `${id}:${facts.eventId}${again}` })
             )
           }
-          return "new" as const
+          return isNew ? "new" as const : "duplicate" as const
         })
         return yield* withDatabase(store.transaction(keep))
       })
@@ -125,6 +126,10 @@ export class Payments extends Context.Service<Payments, {
     })
   )
 }
+
+/** An event that does not say which refund it is about. Its duplicate may be another's, so it is followed as well. */
+const isNameless = ({ about, operationId, reference }: EventFacts) =>
+  about === "refund" && Option.isNone(operationId) && Option.isNone(reference)
 
 /** What can be refused before anything is written, and the provider the charge goes to. */
 const accept = Effect.fnUntraced(function*(

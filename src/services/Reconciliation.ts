@@ -40,6 +40,9 @@ interface Found {
 }
 type Page = Parameters<Gateway["listCharges"]>[0]
 
+// One that meets a defect, such as a destination that no secret opens any more, must not end the round for all others.
+const apart = Effect.ignoreCause({ log: "Warn", message: "What has not moved could not be asked about" })
+
 const position = cursorOf(Schema.String.check(Schema.isPattern(/^[0-9a-f-]{36}$/)))
 const outgoingIdOf = Schema.decodeUnknownOption(OutgoingId)
 
@@ -74,33 +77,22 @@ const make = Effect.gen(function*() {
     // Noted before it is asked: what cannot be answered now must not stand before all others for good.
     yield* Effect.forEach(
       open,
-      (payment) =>
-        Effect.andThen(withDatabase(payments.asked(payment.id)), settlement.reconcile(payment)).pipe(Effect.ignore),
-      {
-        concurrency: 4,
-        discard: true
-      }
+      (payment) => Effect.andThen(withDatabase(payments.asked(payment.id)), settlement.reconcile(payment)).pipe(apart),
+      { concurrency: 4, discard: true }
     )
     const leaving = yield* withDatabase(outgoing.stuck(stuckSeconds, mostAtOnce))
     yield* Effect.forEach(
       leaving,
       (row) =>
-        Effect.andThen(withDatabase(outgoing.asked(row.id, row.needsAction)), outgoings.advance(row)).pipe(
-          Effect.ignore
-        ),
-      {
-        concurrency: 4,
-        discard: true
-      }
+        Effect.andThen(withDatabase(outgoing.asked(row.id, row.needsAction)), outgoings.advance(row)).pipe(apart),
+      { concurrency: 4, discard: true }
     )
     const disputed = yield* withDatabase(disputeStore.unfinished(stuckSeconds, mostAtOnce))
     yield* Effect.forEach(
       disputed,
       ({ id, provider, reference }) =>
-        Effect.andThen(withDatabase(disputeStore.touch(id)), disputes.work(provider, reference)).pipe(Effect.ignore),
-      {
-        discard: true
-      }
+        Effect.andThen(withDatabase(disputeStore.touch(id)), disputes.work(provider, reference)).pipe(apart),
+      { discard: true }
     )
   }).pipe(Effect.withSpan("Reconciliation.askAboutStuck"))
 
@@ -154,11 +146,18 @@ const make = Effect.gen(function*() {
   const dispute = Effect.fnUntraced(function*(provider: Provider, item: ProviderDispute, found: Found) {
     if (Option.isNone(item.paymentId)) return
     found.compared++
-    const before = yield* withDatabase(disputeStore.findByReference(provider, item.reference))
-    if (Option.isSome(before) && (before.value.status === item.status || before.value.status !== "open")) return
+    const { reference } = item
+    const now = withDatabase(disputeStore.findByReference(provider, reference))
+    const before = yield* now
+    const isKnown = Option.exists(before, ({ status }) => status === item.status || status !== "open")
     // Its payment may not be known as paid yet: then it is asked about again at the next comparison.
-    const isDone = yield* Effect.isSuccess(disputes.work(provider, item.reference))
-    if (isDone) found.repaired++
+    const isDone = !isKnown && (yield* Effect.isSuccess(disputes.work(provider, reference)))
+    const after = isDone ? yield* now : before
+    if (Option.getOrUndefined(after)?.status !== Option.getOrUndefined(before)?.status) found.repaired++
+    if (Option.isSome(after) && Option.isSome(after.value.flag) && after.value.status !== "won") {
+      const says = `It needs a decision: ${after.value.flag.value}.`
+      found.differences.push({ provider, kind: "dispute", reference, id: after.value.paymentId, says })
+    }
   })
 
   const pages = Effect.fnUntraced(function*<A, E>(
@@ -177,7 +176,7 @@ const make = Effect.gen(function*() {
     return false
   })
 
-  const compare = Effect.fnUntraced(function*(gateway: Gateway, since: DateTime.Utc, found: Found) {
+  const compareCharges = Effect.fnUntraced(function*(gateway: Gateway, since: DateTime.Utc, found: Found) {
     const { provider } = gateway
     // Read before the list: what is made while the list is read cannot be missing from it.
     const from = uuidV7(DateTime.toEpochMillis(DateTime.add(since, { minutes: clockMinutes })))
@@ -192,28 +191,35 @@ const make = Effect.gen(function*() {
       const says = "It was credited here, and the provider's list does not have it."
       found.differences.push({ provider, kind: "charge", reference, id, says })
     }
-    yield* pages(since, gateway.listRefunds, (item) => movement({ kind: "refund", provider }, item, found))
-    yield* pages(since, gateway.listPayouts, (item) => movement({ kind: "payout", provider }, item, found))
-    yield* pages(since, gateway.listDisputes, (item) => dispute(provider, item, found))
   })
+
+  /** Each list by itself: one that cannot be read says nothing against the others. */
+  const compare = (gateway: Gateway, since: DateTime.Utc, found: Found) => {
+    const { provider } = gateway
+    const lists = [
+      compareCharges(gateway, since, found),
+      pages(since, gateway.listRefunds, (item) => movement({ kind: "refund", provider }, item, found)),
+      pages(since, gateway.listPayouts, (item) => movement({ kind: "payout", provider }, item, found)),
+      pages(since, gateway.listDisputes, (item) => dispute(provider, item, found))
+    ]
+    return Effect.forEach(lists, (list) =>
+      list.pipe(
+        Effect.as([]),
+        Effect.catch((error) => Effect.succeed(["detail" in error ? String(error.detail) : error._tag]))
+      )).pipe(Effect.map((says) => [...new Set(says.flat())]))
+  }
 
   const run = Effect.fn("Reconciliation.run")(function*(hours: number, by?: UserId) {
     const createdAt = yield* DateTime.now
     const id = uuidV7(DateTime.toEpochMillis(createdAt))
-    if (by !== undefined) {
-      yield* withDatabase(acts.record({ kind: "reconciliation_run", by, subject: id }))
-    }
+    if (by !== undefined) yield* withDatabase(acts.record({ kind: "reconciliation_run", by, subject: id }))
     const since = DateTime.subtract(createdAt, { hours })
     const found: Found = { compared: 0, repaired: 0, differences: [] }
     const unavailable: Array<ReconciliationReport["unavailable"][number]> = []
     for (const provider of gateways.configured) {
       const gateway = gateways.find(provider)
       if (Option.isNone(gateway)) continue
-      yield* compare(gateway.value, since, found).pipe(
-        Effect.catch((error) =>
-          Effect.sync(() => unavailable.push({ provider, says: "detail" in error ? String(error.detail) : error._tag }))
-        )
-      )
+      for (const says of yield* compare(gateway.value, since, found)) unavailable.push({ provider, says })
     }
     const report = {
       id,
@@ -226,10 +232,8 @@ const make = Effect.gen(function*() {
     }
     yield* withDatabase(store.keep(report))
     if (report.differences.length > 0) {
-      yield* Effect.logError(
-        "Reconciliation found differences that a person has to decide",
-        report.differences.slice(0, 20)
-      )
+      const some = report.differences.slice(0, 20)
+      yield* Effect.logError("Reconciliation found differences that a person has to decide", some)
     }
     return report
   }, one.withPermits(1))

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Option } from "effect"
 import * as fc from "fast-check"
-import { partsOf } from "../../src/domain/Disputes.ts"
+import { partsOf, takenOf } from "../../src/domain/Disputes.ts"
 import { Amount } from "../../src/domain/Money.ts"
 import {
   decideOutgoing,
@@ -134,6 +134,18 @@ describe("the parts of a disputed amount", () => {
       for (const part of parts) if (part <= free) free -= part
       // All that can be held is held: the whole amount, or all that there is.
       assert.strictEqual(free, wallet > whole ? wallet - whole : 0n)
+    }))
+  })
+
+  it("are taken up to what was decided, each no further than it goes, and what is more than all of them as one more", () => {
+    fc.assert(fc.property(fc.bigInt(1n, 1_000_000_000_000n), fc.bigInt(1n, 1_000_000_000_000n), (whole, decided) => {
+      const amount = Amount.make(whole)
+      const parts = partsOf(amount)
+      const taken = takenOf({ amount, decidedAmount: Option.some(Amount.make(decided)) })
+      assert.strictEqual(taken.reduce((sum: bigint, part) => sum + part, 0n), decided)
+      assert.strictEqual(taken.length > parts.length, decided > whole)
+      parts.forEach((part, n) => assert.isTrue((taken[n] ?? 0n) <= part))
+      assert.deepStrictEqual(takenOf({ amount, decidedAmount: Option.none() }), parts)
     }))
   })
 })

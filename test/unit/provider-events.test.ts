@@ -161,4 +161,16 @@ describe("an event of Paystack", () => {
       assert.notStrictEqual(one.eventId, other.eventId)
       assert.deepStrictEqual([one.about, Option.getOrNull(one.paymentId)], ["refund", paymentId])
     }).pipe(Effect.provide(vendors)))
+
+  it.effect("about a refund is told from others by the refund's reference, where it has one", () =>
+    Effect.gen(function*() {
+      const gateway = yield* paystack()
+      const idOf = Effect.fnUntraced(function*(refund_reference: string, amount: string) {
+        const data = { status: "processed", transaction_reference: paymentId, refund_reference, amount }
+        const body = JSON.stringify({ event: "refund.processed", data })
+        return (yield* gateway.verifyWebhook(bytes(body), paystackSigned(body))).facts.eventId
+      })
+      assert.notStrictEqual(yield* idOf("ref-1", "10000"), yield* idOf("ref-2", "10000"))
+      assert.strictEqual(yield* idOf("ref-1", "10000"), "refund.processed:ref-1")
+    }).pipe(Effect.provide(vendors)))
 })

@@ -6,7 +6,7 @@ export const paymentIndexes: Readonly<Record<string, Readonly<Record<string, Exp
     disputes_of_payment: serves("btree (payment_id)", "DisputeStore.isDisputed"),
     disputes_pkey: serves(
       "unique btree (id)",
-      "DisputeStore.find DisputeStore.end DisputeStore.settle DisputeStore.touch"
+      "DisputeStore.find DisputeStore.end DisputeStore.flag DisputeStore.settle DisputeStore.touch"
     ),
     disputes_provider_reference_key: serves(
       "unique btree (provider, reference)",

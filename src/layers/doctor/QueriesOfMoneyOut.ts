@@ -120,7 +120,8 @@ const disputeQueries = (stores: Stores, real: Samples) => {
     paymentId,
     userId: real.payer,
     amount,
-    currency
+    currency,
+    flag: Option.none()
   })
   const inserted = Effect.andThen(paid, insert)
   const uses: Uses<DisputeStore["Service"]> = {
@@ -128,8 +129,9 @@ const disputeQueries = (stores: Stores, real: Samples) => {
     find: store.find(id),
     findByReference: store.findByReference("sandbox", id),
     end: after(inserted, store.end(id, "won")),
+    flag: after(inserted, store.flag(id, "amount_mismatch")),
     isDisputed: store.isDisputed(real.paymentId),
-    settle: after(Effect.andThen(inserted, store.end(id, "lost")), store.settle(id)),
+    settle: after(Effect.andThen(inserted, store.end(id, { lost: amount })), store.settle(id)),
     touch: store.touch(id),
     unfinished: store.unfinished(60, 20)
   }

@@ -89,7 +89,9 @@ const control = (fake: Fake, calls: ReadonlyArray<Call>, { body, method, path }:
     if (trouble._tag === "None") {
       return {
         status: 400,
-        body: { error: "route (such as POST /v1/payouts), status (200, 400, 429 or 500) and times" }
+        body: {
+          error: "route (such as POST /v1/payouts), status (200, 400, 429 or 500), times, and cutFirst if need be"
+        }
       }
     }
     fake.faults.troubleAt(trouble.value)
@@ -134,11 +136,11 @@ const serve = async (fake: Fake, calls: Array<Call>, message: IncomingMessage, r
   const { faults } = fake
   const trouble = faults.trouble(`${method} ${url.pathname}`)
   if (trouble === 200) return write(response, { status: 200, body: "<html>Sorry</html>" })
-  if (trouble !== undefined) return write(response, fake.trouble(trouble))
+  if (trouble !== undefined && trouble !== "cut") return write(response, fake.trouble(trouble))
   if (faults.happens("rateLimit")) return write(response, fake.trouble(429))
   if (faults.happens("serverError")) return write(response, fake.trouble(500))
   const answer = fake.answer(request)
-  if (faults.happens("resetAfterAccepting")) return message.socket.destroy()
+  if (trouble === "cut" || faults.happens("resetAfterAccepting")) return message.socket.destroy()
   if (faults.happens("hang")) return
   if (faults.happens("delay")) return setTimeout(() => write(response, answer), faults.switches.delayMillis)
   write(response, answer)

@@ -49,6 +49,8 @@ export interface Dispute {
   readonly transaction: Transaction
   readonly createdAt: string
   resolution: "merchant-accepted" | "declined" | null
+  /** What the merchant accepted to give back; nothing is said of it while the dispute is open. */
+  refundAmount: number | null
 }
 
 export interface PaystackFakeOptions {
@@ -69,6 +71,8 @@ export class PaystackBook {
   readonly faults: Faults
   readonly domain: "live" | "test"
   readonly otp: boolean
+  /** Whether the list does not show refunds yet. */
+  areRefundsLate = false
   #lastId = 1_000_000
 
   constructor({ otp, secretKey, webhookUrl }: PaystackFakeOptions, faults: Faults) {
@@ -137,13 +141,13 @@ export class PaystackBook {
     return { ...shown, domain: this.domain, integration: 100, source: "balance", createdAt, updatedAt: createdAt }
   }
 
-  disputeOf({ createdAt, id, resolution, transaction }: Dispute): object {
+  disputeOf({ createdAt, id, refundAmount, resolution, transaction }: Dispute): object {
     return {
       id,
       domain: this.domain,
       status: resolution === null ? "awaiting-merchant-feedback" : "resolved",
       resolution,
-      refund_amount: transaction.amount,
+      refund_amount: refundAmount,
       currency: transaction.currency,
       transaction: this.transactionOf(transaction),
       createdAt
@@ -165,15 +169,18 @@ export class PaystackBook {
         id: this.nextId(),
         transaction,
         createdAt: new Date().toISOString(),
-        resolution: null
+        resolution: null,
+        refundAmount: null
       }
       this.disputes.set(String(dispute.id), dispute)
       this.#send("charge.dispute.create", this.disputeOf(dispute))
       return true
     }
     const dispute = this.disputes.get(id)
-    if (dispute?.resolution !== null || (outcome !== "won" && outcome !== "lost")) return false
-    dispute.resolution = outcome === "lost" ? "merchant-accepted" : "declined"
+    if (dispute?.resolution !== null || !["won", "lost", "lost_half"].includes(outcome)) return false
+    dispute.resolution = outcome === "won" ? "declined" : "merchant-accepted"
+    const { amount } = dispute.transaction
+    dispute.refundAmount = outcome === "won" ? 0 : outcome === "lost" ? amount : Math.floor(amount / 2)
     this.#send("charge.dispute.resolve", this.disputeOf(dispute))
     return true
   }

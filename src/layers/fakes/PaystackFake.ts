@@ -98,7 +98,8 @@ const refundRoutes = (book: PaystackBook): ReadonlyArray<Route> => {
   }
   const list = (_: Body, __: string, request: FakeRequest) => {
     const of = request.query.get("transaction")
-    const rows = [...book.refunds.values()].filter(({ transaction }) => of === null || String(transaction.id) === of)
+    const listed = book.areRefundsLate ? [] : [...book.refunds.values()]
+    const rows = listed.filter(({ transaction }) => of === null || String(transaction.id) === of)
     return paged(rows, request, (row) => book.refundOf(row))
   }
   return [

@@ -39,7 +39,7 @@ export const transferRoutes = (book: PaystackBook): ReadonlyArray<Route> => {
       return fail(
         400,
         "Please provide a unique reference. Reference already exists on a transfer",
-        "duplicate_reference"
+        "duplicate_transfer_reference"
       )
     }
     const transfer: Transfer = {

@@ -67,6 +67,8 @@ export interface Dispute {
   readonly id: string
   readonly created: number
   readonly session: string
+  readonly amount: number
+  readonly currency: string
   status: "needs_response" | "won" | "lost"
 }
 
@@ -211,11 +213,14 @@ export class StripeBook {
     return true
   }
 
-  /** `opened` takes the id of a session and opens a dispute on its payment; `won` and `lost` take the dispute's. */
+  /** `opened`, also `opened_above` its amount or `opened_in_gbp`, takes a session's id; `won` and `lost` take the dispute's. */
   #dispute(id: string, outcome: string): boolean {
     const session = this.sessions.get(id)
-    if (outcome === "opened" && session?.paid === true) {
-      const dispute: Dispute = { id: newId("dp"), created: seconds(), session: id, status: "needs_response" }
+    if (outcome.startsWith("opened") && session?.paid === true) {
+      const amount = session.amount + (outcome === "opened_above" ? 1 : 0)
+      const currency = outcome === "opened_in_gbp" ? "gbp" : session.currency
+      const made = { id: newId("dp"), created: seconds(), session: id }
+      const dispute: Dispute = { ...made, amount, currency, status: "needs_response" }
       this.disputes.set(dispute.id, dispute)
       this.announce("charge.dispute.created", this.disputeOf(dispute, false))
       return true
@@ -227,14 +232,14 @@ export class StripeBook {
     return true
   }
 
-  disputeOf({ created, id, session: sessionId, status }: Dispute, expanded: boolean): object {
+  disputeOf({ amount, created, currency, id, session: sessionId, status }: Dispute, expanded: boolean): object {
     const session = this.sessions.get(sessionId)
     return {
       id,
       object: "dispute",
       created,
-      amount: session?.amount ?? 0,
-      currency: session?.currency ?? "usd",
+      amount,
+      currency,
       status,
       metadata: {},
       livemode: this.livemode,

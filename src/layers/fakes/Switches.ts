@@ -49,11 +49,15 @@ export const decodeSwitches = Schema.decodeUnknownOption(
   { onExcessProperty: "error" }
 )
 
-/** One route that fails the next so many times: not done, and answered with the status; with 200, by a page of nothing. */
+/**
+ * One route that fails the next so many times: not done, and answered with the status; with 200, by a page of nothing. Before
+ * that, so many calls as `cutFirst` are done and cut instead of an answer.
+ */
 const Trouble = Schema.Struct({
   route: Schema.String,
   status: Schema.Literals([200, 400, 429, 500]),
-  times: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))
+  times: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 })),
+  cutFirst: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 })))
 })
 export type TroubleStatus = typeof Trouble.Type.status
 export const decodeTrouble = Schema.decodeUnknownOption(Schema.fromJsonString(Trouble), { onExcessProperty: "error" })
@@ -66,7 +70,7 @@ type Fault = Exclude<keyof Switches, "seed" | "delayMillis" | "settleAfterMillis
 export class Faults {
   #switches: Switches
   #state: number
-  readonly #troubles = new Map<string, { readonly status: TroubleStatus; readonly times: number }>()
+  readonly #troubles = new Map<string, { readonly status: TroubleStatus; times: number; cutFirst: number }>()
 
   constructor(switches: Switches) {
     this.#switches = switches
@@ -92,16 +96,16 @@ export class Faults {
     return probability > 0 && this.#throw() < probability
   }
 
-  troubleAt({ route, status, times }: typeof Trouble.Type): void {
-    this.#troubles.set(route, { status, times })
+  troubleAt({ cutFirst = 0, route, status, times }: typeof Trouble.Type): void {
+    this.#troubles.set(route, { status, times, cutFirst })
   }
 
   /** What a call of this method and path is answered with, where that was arranged. */
-  trouble(route: string): TroubleStatus | undefined {
+  trouble(route: string): TroubleStatus | "cut" | undefined {
     const found = this.#troubles.get(route)
-    if (found === undefined || found.times === 0) return undefined
-    this.#troubles.set(route, { ...found, times: found.times - 1 })
-    return found.status
+    if (found === undefined) return undefined
+    if (found.cutFirst-- > 0) return "cut"
+    return found.times-- > 0 ? found.status : undefined
   }
 
   /** A linear congruential generator: enough to choose, and the same on every machine. */

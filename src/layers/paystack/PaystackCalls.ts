@@ -14,6 +14,10 @@ export const away = (detail: string, retryAfter = 5) =>
 export const nonsense = (detail: string) => new ProviderNonsense({ provider, detail })
 export const refused = (code: string, detail: string) => new ProviderRefused({ provider, code, detail })
 
+/** What a reference that something has already is refused with, whatever Paystack calls it: each endpoint has its own code. */
+export const referenceTaken = "duplicate_reference"
+const takenCodes: ReadonlyArray<string> = [referenceTaken, "duplicate_transfer_reference"]
+
 const Refusal = Schema.Struct({ message: Schema.String, code: Schema.optionalKey(Schema.NullOr(Schema.String)) })
 const decodeRefusal = Schema.decodeUnknownOption(Refusal)
 const Envelope = Schema.Struct({ status: Schema.Literal(true), message: Schema.String, data: Schema.Unknown })
@@ -34,10 +38,8 @@ const answerOf = <S extends Schema.Codec<unknown, unknown>>(schema: S) =>
       const refusal = status >= 400 ? decodeRefusal(json) : Option.none()
       if (Option.isSome(refusal)) {
         const { code, message } = refusal.value
-        return yield* refused(
-          code ?? (/duplicate|already exists/i.test(message) ? "duplicate_reference" : `http_${status}`),
-          message
-        )
+        const isTaken = takenCodes.includes(code ?? "") || /duplicate|already exists/i.test(message)
+        return yield* refused(isTaken ? referenceTaken : code ?? `http_${status}`, message)
       }
       if (status >= 400) return yield* refused(`http_${status}`, "Paystack gave no reason.")
       return yield* decodeEnvelope(json).pipe(

@@ -16,6 +16,7 @@ const Event = Schema.fromJsonString(Schema.Struct({
     domain: Schema.optionalKey(Schema.NullOr(Schema.String)),
     reference: Schema.optionalKey(Schema.NullOr(Word)),
     transaction_reference: Schema.optionalKey(Schema.NullOr(Word)),
+    refund_reference: Schema.optionalKey(Schema.NullOr(Word)),
     transaction: Schema.optionalKey(
       Schema.Union([Schema.Null, Id, Schema.Struct({ reference: Schema.optionalKey(Word) })])
     )
@@ -33,7 +34,7 @@ const paymentId = Schema.decodeUnknownOption(PaymentId)
 
 /**
  * Reads an event whose signature has been verified. Paystack gives events no id: they are told apart by what happened to
- * which object, and where the object has no id either, by the exact bytes.
+ * which object, and where the object has no id either, by the exact bytes: two refunds of one amount may look the same.
  */
 export const decodePaystackEvent = (livemode: boolean) =>
   Effect.fnUntraced(
@@ -43,7 +44,7 @@ export const decodePaystackEvent = (livemode: boolean) =>
           new InvalidRequest({ errors: [{ pointer: "/body", detail: "The body is not an event of Paystack" }] })
         )
       )
-      const { domain, id, reference, transaction, transaction_reference } = event.data
+      const { domain, id, reference, refund_reference, transaction, transaction_reference } = event.data
       if (typeof domain === "string" && (domain === "live") !== livemode) {
         return yield* new WebhookOtherMode({ detail: `The event is of the ${domain} domain, the secret key is not.` })
       }
@@ -55,7 +56,7 @@ export const decodePaystackEvent = (livemode: boolean) =>
         yield* Effect.orDie((yield* Digest.Digest).digest(Digest.sha256, new TextEncoder().encode(body)))
       )
       return {
-        eventId: `${event.event}:${named ?? digest}`,
+        eventId: `${event.event}:${named ?? refund_reference ?? digest}`,
         type: event.event,
         about,
         reference: Option.fromNullishOr(

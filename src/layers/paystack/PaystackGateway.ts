@@ -4,7 +4,15 @@ import type { Headers } from "effect/http"
 import type { Currency } from "../../domain/Money.ts"
 import { maxAmount } from "../../domain/Money.ts"
 import { type Bounds, type Gateway, type PayoutDestination, VerifiedEvent } from "../../services/Gateway.ts"
-import { away, nonsense, type PaystackCalls, paystackCalls, type PaystackSettings, refused } from "./PaystackCalls.ts"
+import {
+  away,
+  nonsense,
+  type PaystackCalls,
+  paystackCalls,
+  type PaystackSettings,
+  referenceTaken,
+  refused
+} from "./PaystackCalls.ts"
 import { decodePaystackEvent, readPaystackSignature } from "./PaystackEvents.ts"
 import * as Objects from "./PaystackObjects.ts"
 
@@ -88,7 +96,7 @@ const charges = ({ get, post }: PaystackCalls) => {
       })),
       Effect.catchTag(
         "ProviderRefused",
-        (refusal) => refusal.code === "duplicate_reference" ? found(paymentId) : Effect.fail(refusal)
+        (refusal) => refusal.code === referenceTaken ? found(paymentId) : Effect.fail(refusal)
       )
     )
   })
@@ -98,7 +106,7 @@ const charges = ({ get, post }: PaystackCalls) => {
 const refunds = ({ get, post }: PaystackCalls, transaction: ReturnType<typeof charges>["transaction"]) => {
   /**
    * Paystack has no key for refunds. Ours stands in the merchant's note, and is looked for before a refund is made: callers
-   * ask for the same refund one after another, never at once.
+   * ask for the same refund one after another, never at once, and not soon after a question whose answer was lost.
    */
   const create = Effect.fnUntraced(function*(refund: Parameters<Gateway["createRefund"]>[0]) {
     const { amount, chargeReference, currency, refundId } = refund
@@ -148,7 +156,7 @@ const payouts = ({ get, post }: PaystackCalls) => {
       Effect.flatMap((transfer) => known(Objects.payoutOf(transfer))),
       Effect.catchTag(
         "ProviderRefused",
-        (refusal) => refusal.code === "duplicate_reference" ? retrieve(payoutId) : Effect.fail(refusal)
+        (refusal) => refusal.code === referenceTaken ? retrieve(payoutId) : Effect.fail(refusal)
       )
     )
   })
@@ -171,6 +179,7 @@ export const makePaystackGateway = Effect.fnUntraced(function*(settings: Paystac
     provider,
     livemode,
     needsEmail: true,
+    keyedRefunds: false,
     bounds: paystackBounds,
     reaches: (to) => to.type === "mobile_money" || bankTypes[to.country] !== undefined,
     createCharge: Effect.fn("PaystackGateway.createCharge")((asked) =>

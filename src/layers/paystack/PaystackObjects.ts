@@ -143,10 +143,15 @@ export const payoutOf = (transfer: typeof Transfer.Type): ProviderPayout | undef
   }
 }
 
-export const disputeOf = (dispute: typeof Dispute.Type): ProviderDispute => ({
-  reference: String(dispute.id),
-  paymentId: paymentIdOf(dispute.transaction.reference),
-  status: dispute.resolution === "merchant-accepted" ? "lost" : dispute.resolution === "declined" ? "won" : "open",
-  amount: BigInt(dispute.refund_amount ?? dispute.transaction.amount),
-  currency: (dispute.currency ?? dispute.transaction.currency ?? "").toUpperCase()
-})
+export const disputeOf = (dispute: typeof Dispute.Type): ProviderDispute => {
+  const { resolution, transaction } = dispute
+  const status = resolution === "merchant-accepted" ? "lost" : resolution === "declined" ? "won" : "open"
+  return {
+    reference: String(dispute.id),
+    paymentId: paymentIdOf(transaction.reference),
+    status,
+    // Mostly not said before it is decided, and of a declined one nothing is refunded.
+    amount: BigInt((status === "won" ? null : dispute.refund_amount) ?? transaction.amount),
+    currency: (dispute.currency ?? transaction.currency ?? "").toUpperCase()
+  }
+}

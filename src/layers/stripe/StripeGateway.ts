@@ -116,6 +116,7 @@ export const makeStripeGateway = Effect.fnUntraced(function*(settings: StripeSet
     provider,
     livemode,
     needsEmail: false,
+    keyedRefunds: true,
     bounds: stripeBounds,
     reaches: ({ type }) => type === "bank",
     createCharge: Effect.fn("StripeGateway.createCharge")(charge.create),
