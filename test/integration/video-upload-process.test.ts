@@ -33,11 +33,14 @@ const runTus = (uploadUrl: string, video: Buffer, dropAt: number) =>
     upload.start()
   })
 
-/** Sends a video in so many runs, each with a new client that asks how far the one before it came. */
+/**
+ * Sends a video in so many runs, each with a new client that asks how far the one before it came. All of them end in the first half:
+ * the client tells of its progress ten times a second, and must not be done before it has.
+ */
 const sendByTus = async (uploadUrl: string, video: Buffer, interruptions: number) => {
   let dropped = 0
   for (let at = 1; at <= interruptions; at++) {
-    if (!(await runTus(uploadUrl, video, (video.length * at) / (interruptions + 1)))) dropped++
+    if (!(await runTus(uploadUrl, video, (video.length * at) / (2 * interruptions)))) dropped++
   }
   await runTus(uploadUrl, video, Number.POSITIVE_INFINITY)
   return dropped

@@ -83,7 +83,10 @@ it.effect("starts with no provider whose secret is weak, and says which variable
     const good = `sk_test_${alphanumeric}`
     const built = (environment: Record<string, string>) =>
       Layer.build(GatewaysLive).pipe(
-        Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown(environment)),
+        Effect.provideService(
+          ConfigProvider.ConfigProvider,
+          ConfigProvider.fromUnknown({ ...environment, STRIPE_RETURN_URL: "https://app.example.com/paid" })
+        ),
         Effect.scoped
       )
     const hook = `whsec_${randomBytes(32).toString("hex")}`
