@@ -54,6 +54,9 @@ const line = (port: number, onAnswer: (status: number, due: number) => void): Li
   let missing = 0
   let due: number | undefined
   let socket: Socket | undefined
+  // What was sent on a connection that had been idle: the server may have been closing it just then, and a client sends it again
+  // (RFC 9112, 9.3.1). Transfers have their key.
+  let again: string | undefined
   const answered = (with_: number) => {
     const since = due
     due = undefined
@@ -77,19 +80,34 @@ const line = (port: number, onAnswer: (status: number, due: number) => void): Li
     return true
   }
   const broken = () => {
+    const request = again
+    again = undefined
+    if (due !== undefined && request !== undefined && began === undefined && missing === 0) {
+      socket = open()
+      socket.write(request, "latin1")
+      return
+    }
     began = undefined
     missing = 0
     answered(0)
   }
-  const open = (): Socket =>
-    createConnection({ port, host: "127.0.0.1", noDelay: true, onread: { buffer: chunk, callback: read } })
-      .on("error", broken).on("end", broken)
+  const open = (): Socket => {
+    const opened = createConnection({
+      port,
+      host: "127.0.0.1",
+      noDelay: true,
+      onread: { buffer: chunk, callback: read }
+    })
+    const gone = () => opened === socket ? broken() : undefined
+    return opened.on("error", gone).on("end", gone)
+  }
   return {
     send: (request, at) => {
-      const used = socket === undefined || socket.destroyed || socket.readableEnded ? open() : socket
-      socket = used
       due = at
-      used.write(request, "latin1")
+      again = undefined
+      if (socket === undefined || socket.destroyed || socket.readableEnded) socket = open()
+      else again = request
+      socket.write(request, "latin1")
     },
     close: () => socket?.destroy()
   }
