@@ -86,11 +86,11 @@ const asNumber = (parameter: OpenApi.OpenAPISpecParameter): OpenApi.OpenAPISpecP
     : parameter
 
 const completeOperation = (operation: Operation): Operation => {
-  const hasBody = operation.requestBody !== undefined
+  // The errors of the Idempotency middleware are how a document shows which routes it stands before. It reads whatever comes as a body.
+  const isKeyed = JSON.stringify(operation.responses).includes("IdempotencyKeyInvalid")
+  const hasBody = operation.requestBody !== undefined || isKeyed
   const hasInput = hasBody || operation.parameters.length > 0
   const statuses = [...(hasInput ? [400 as const] : []), ...(hasBody ? [413 as const, 415 as const] : []), 500 as const]
-  // The errors of the Idempotency middleware are how a document shows which routes it stands before.
-  const isKeyed = JSON.stringify(operation.responses).includes("IdempotencyKeyInvalid")
   return {
     ...operation,
     parameters: [...operation.parameters.map(asNumber), ...(isKeyed ? [idempotencyKey] : [])],
