@@ -181,7 +181,8 @@ const queriesOf = Effect.fnUntraced(function*(recorder: Recorder) {
         endpoints: Context.get(stores, WebhookEndpointStore),
         deliveries: Context.get(stores, WebhookDeliveryStore),
         log: Context.get(stores, WebhookLogStore),
-        queue: Context.get(stores, WebhookQueue)
+        queue: Context.get(stores, WebhookQueue),
+        ledger: Context.get(stores, LedgerStore)
       },
       recorder.connection,
       now

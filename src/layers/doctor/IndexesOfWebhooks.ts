@@ -31,6 +31,10 @@ export const webhookIndexes: Readonly<Record<string, Readonly<Record<string, Exp
       "btree (id) WHERE ((scope = 'all'::text) AND (status = 'enabled'::text) AND (deleted_at IS NULL))",
       `WebhookDeliveryStore.route ${published}`
     ),
+    endpoints_of_transfers: serves(
+      "btree (user_id) WHERE ((status = 'enabled'::text) AND (deleted_at IS NULL) AND (events && ARRAY['transfer.received'::text, '*'::text]))",
+      "WebhookDeliveryStore.follow"
+    ),
     endpoints_of_user: serves(
       "unique btree (user_id, slot) WHERE (deleted_at IS NULL)",
       `WebhookEndpointStore.insert WebhookEndpointStore.list WebhookEndpointStore.forget WebhookDeliveryStore.route ${published}`

@@ -4,6 +4,7 @@ import { SecureRandom } from "effect/crypto"
 import { UserId, WebhookEndpointId } from "../../domain/Ids.ts"
 import type { WebhookEndpoint } from "../../domain/WebhookEndpoints.ts"
 import type { CommandStore } from "../../services/CommandStore.ts"
+import type { LedgerStore } from "../../services/LedgerStore.ts"
 import type { WebhookDeliveryStore } from "../../services/WebhookDeliveryStore.ts"
 import type { WebhookEndpointStore } from "../../services/WebhookEndpointStore.ts"
 import type { WebhookLogStore } from "../../services/WebhookLogStore.ts"
@@ -14,6 +15,7 @@ interface Stores {
   readonly deliveries: WebhookDeliveryStore["Service"]
   readonly log: WebhookLogStore["Service"]
   readonly queue: CommandStore
+  readonly ledger: Pick<LedgerStore["Service"], "post">
 }
 
 /** An endpoint, and an event that is on its way to it, or was given up. */
@@ -54,6 +56,17 @@ export const webhookQueries = (stores: Stores, connection: PgConnection.PgConnec
   const attempt = { at: DateTime.formatIso(now), status: 500, failure: "doctor", milliseconds: 1 }
   const named1 = { endpointId: id, seq: 1n }
   const letter = `${id}:${eventId}`
+  const transferred = stores.ledger.post([{
+    op: "transfer",
+    key: `doctor:followed:${userId}`,
+    kind: "charge",
+    memo: null,
+    reference: {},
+    legs: [
+      { kind: "clearing", owner: "sandbox", currency: "USD", amount: "-1" },
+      { kind: "wallet", owner: userId, currency: "USD", amount: "1" }
+    ]
+  }])
   const released = { id, failures: 1, retryIn: 1_000, disable: undefined }
 
   const endpoints: Uses<WebhookEndpointStore["Service"]> = {
@@ -69,7 +82,7 @@ export const webhookQueries = (stores: Stores, connection: PgConnection.PgConnec
     forget: after(there, stores.endpoints.forget(userId, now))
   }
   const deliveries: Uses<WebhookDeliveryStore["Service"]> = {
-    follow: stores.deliveries.follow(10),
+    follow: after(Effect.andThen(there, transferred), stores.deliveries.follow(10)),
     route: after(published, stores.deliveries.route(now, 10)),
     lease: [
       after(routed, stores.deliveries.lease(now, false, 10)),
