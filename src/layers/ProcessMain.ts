@@ -38,7 +38,8 @@ const messageOf = (error: unknown): string => {
 const explained = (name: string) => <A, E, R>(main: Effect.Effect<A, E, R>) =>
   Effect.catch(main, (error) =>
     Effect.andThen(
-      Console.error(`${name}: ${messageOf(error)}`),
+      // The help that was shown instead says what was wrong with the command line.
+      Predicate.isTagged(error, "ShowHelp") ? Effect.void : Console.error(`${name}: ${messageOf(error)}`),
       Effect.sync(() => {
         process.exitCode = error instanceof Config.ConfigError ? configurationExitCode : 1
       })

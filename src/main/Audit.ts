@@ -47,5 +47,5 @@ const live = LedgerAudit.layer.pipe(
 
 runCommand(
   "audit",
-  Command.run(audit, { version: "0.1.0" }).pipe(Effect.provide(live), Effect.provide(NodeServices.layer))
+  audit.pipe(Command.provide(live), Command.run({ version: "0.1.0" }), Effect.provide(NodeServices.layer))
 )

@@ -104,5 +104,5 @@ const live = DeadLetters.layer.pipe(
 
 runCommand(
   "dead-letters",
-  Command.run(deadLetters, { version: "0.1.0" }).pipe(Effect.provide(live), Effect.provide(NodeServices.layer))
+  deadLetters.pipe(Command.provide(live), Command.run({ version: "0.1.0" }), Effect.provide(NodeServices.layer))
 )

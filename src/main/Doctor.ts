@@ -1,5 +1,5 @@
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Config, Console, Effect, Layer, Logger } from "effect"
+import { Console, Effect, Layer, Logger } from "effect"
 import { Command, Flag } from "effect/cli"
 import { examineDatabase } from "../layers/doctor/Report.ts"
 import { drawReport } from "../layers/doctor/Screen.ts"
@@ -47,11 +47,10 @@ doctor.pipe(
     "SqlError",
     ({ message, reason }) => complain(`The database did not answer as expected. ${message} ${String(reason.cause)}`)
   ),
-  Effect.catchIf(
-    (error) => error instanceof Config.ConfigError,
-    (error) =>
-      complain(`There is no database to examine: set DATABASE_URL, or start Midnight with npm start. ${error.message}`)
-  ),
+  Effect.catchTags({
+    ConfigError: ({ message }) => complain(message),
+    NoDatabase: ({ message }) => complain(message)
+  }),
   Effect.provide(NodeServices.layer),
   Effect.provide(Logger.layer([Logger.withConsoleError(Logger.formatSimple)])),
   NodeRuntime.runMain
