@@ -54,16 +54,18 @@ export class Identity extends Context.Service<Identity, {
 
       const grantRoles = Effect.fn("Identity.grantRoles")(function*(userId: UserId, roles: ReadonlyArray<Role>) {
         const now = yield* DateTime.now
-        const { user } = yield* withDatabase(store.transaction(Effect.gen(function*() {
+        const { id, user } = yield* withDatabase(store.transaction(Effect.gen(function*() {
           const before = yield* store.findById(userId)
           // Every start seeds; the audit log is to have what changed.
-          if (Option.isSome(before) && sameRoles(before.value.user.roles, roles)) return before.value
+          if (Option.isSome(before) && sameRoles(before.value.user.roles, roles)) {
+            return { ...before.value, id: undefined }
+          }
           const changed = yield* store.setRoles(userId, roles, now)
           if (Option.isNone(changed)) return yield* new NotFound({})
           yield* events.record({ kind: "roles_changed", userId, roles })
-          return changed.value
+          return { ...changed.value, id: yield* store.revocationOf(userId) }
         })))
-        yield* revocations.note([accountStands(userId, user.roles)])
+        yield* revocations.note([accountStands(userId, user.roles, id)])
         return user
       })
 

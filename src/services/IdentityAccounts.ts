@@ -82,16 +82,16 @@ const make = Effect.gen(function*() {
       // First: who is erased cannot ask again for what could not be done. Payouts have forgotten where they went when they ended.
       yield* endpoints.forget(userId)
       const now = yield* DateTime.now
-      const ended = yield* withDatabase(store.transaction(Effect.gen(function*() {
+      const [ended, id] = yield* withDatabase(store.transaction(Effect.gen(function*() {
         // First: a login that holds the account opens its session before this, or not at all.
         yield* store.erase(userId, now)
         const ended = yield* sessions.endSessionsOf(userId, "owner", Option.none(), now)
         yield* tokens.forget(userId)
         yield* failures.forget(accountKey(email))
         yield* events.record({ kind: "account_erased", userId, by: userId, sessionId })
-        return ended
+        return [ended, yield* store.revocationOf(userId)] as const
       })))
-      yield* revocations.note([...ended.map(sessionEnded), accountStands(userId, null)])
+      yield* revocations.note([...ended.map(sessionEnded), accountStands(userId, null, id)])
     })
   })
 })

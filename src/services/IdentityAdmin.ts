@@ -53,10 +53,10 @@ const make = Effect.gen(function*() {
     userId: UserId,
     change: Effect.Effect<Option.Option<Account>, SqlError.SqlError>
   ) {
-    const changed = yield* withDatabase(store.transaction(change))
+    const [changed, id] = yield* withDatabase(store.transaction(Effect.all([change, store.revocationOf(userId)])))
     if (Option.isNone(changed)) return yield* nobody()
     const { disabledAt, user } = changed.value
-    yield* revocations.note([accountStands(userId, Option.isSome(disabledAt) ? null : user.roles)])
+    yield* revocations.note([accountStands(userId, Option.isSome(disabledAt) ? null : user.roles, id)])
     return viewOf(changed.value)
   })
 

@@ -11,11 +11,19 @@ const longest = 660
 const stale = 2_000
 
 export const sessionEnded = (sessionId: SessionId): RevocationRow => ({ sessionId, userId: null, roles: null })
-/** Roles: tokens that name others are out of date. None: the account may do nothing. */
-export const accountStands = (userId: UserId, roles: ReadonlyArray<Role> | null): RevocationRow => ({
+/**
+ * Roles: tokens that name others are out of date. None: the account may do nothing. The id is that of the row which the change
+ * wrote; a change that comes to be known after a later one is told from it by that alone.
+ */
+export const accountStands = (
+  userId: UserId,
+  roles: ReadonlyArray<Role> | null,
+  id: bigint | undefined
+): RevocationRow => ({
   sessionId: null,
   userId,
-  roles
+  roles,
+  ...(id === undefined ? {} : { id })
 })
 
 /**
@@ -65,7 +73,8 @@ export class Revocations extends Context.Service<Revocations, {
             continue
           }
           const known = accounts.get(row.userId)?.id ?? 0n
-          // Rows come again while an older transaction is open: how the account stood before is not how it stands.
+          // Rows come again while an older transaction is open, and a reading that began before a change may end after it was
+          // noted: how the account stood before is not how it stands.
           if (row.id !== undefined && row.id < known) continue
           keep(accounts, row.userId, { until, roles: row.roles?.join(), id: row.id ?? known })
         }

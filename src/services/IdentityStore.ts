@@ -67,6 +67,8 @@ export class IdentityStore extends Context.Service<IdentityStore, {
   holdPassword(id: UserId, hash: string): Stored<boolean>
   setEmailVerified(id: UserId, now: DateTime.Utc): Stored<void>
   setDisabled(id: UserId, disabled: boolean, now: DateTime.Utc): Stored<Option.Option<Account>>
+  /** The id of the revocation that this transaction wrote about the account; undefined where it changed nothing of its standing. */
+  revocationOf(id: UserId): Stored<bigint | undefined>
   /** Leaves the id and the roles: nothing that tells who it was. */
   erase(id: UserId, now: DateTime.Utc): Stored<void>
   /** Accounts that are not erased, newest first, older than `before`. */
@@ -168,6 +170,12 @@ export class IdentityStore extends Context.Service<IdentityStore, {
           ),
         setDisabled: (id, disabled, now) =>
           decoded(Effect.map(setDisabled({ id, disabled, now }), Option.map(accountOf))),
+        revocationOf: (id) =>
+          Effect.map(
+            sql<{ readonly id: bigint }>`SELECT id FROM identity.revocations
+               WHERE xid = pg_current_xact_id_if_assigned() AND user_id = ${id}`,
+            (rows) => rows.at(-1)?.id
+          ),
         erase: (id, now) => {
           const at = DateTime.toDateUtc(now)
           return sql`UPDATE identity.users SET email = NULL, display_name = NULL, password_hash = NULL,

@@ -42,7 +42,7 @@ export const identityIndexes: Readonly<Record<string, Readonly<Record<string, Ex
   "identity.revocations": {
     revocations_at: serves("btree (at)", "IdentityRevocationStore.since IdentityStore.sweep"),
     revocations_pkey: serves("unique btree (id)", "IdentityStore.sweep"),
-    revocations_xid: serves("btree (xid)", "IdentityRevocationStore.since")
+    revocations_xid: serves("btree (xid)", "IdentityRevocationStore.since IdentityStore.revocationOf")
   },
   "identity.security_events": {
     security_events_pkey: serves("unique btree (id)", "IdentityEventStore.page"),

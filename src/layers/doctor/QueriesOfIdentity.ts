@@ -61,6 +61,10 @@ const ofAccounts = (store: Accounts, real: Samples, { addUser, now, open, userId
   holdPassword: after(addUser, store.holdPassword(userId, "$argon2id$none")),
   setEmailVerified: after(addUser, store.setEmailVerified(userId, now)),
   setDisabled: after(addUser, store.setDisabled(userId, true, now)),
+  revocationOf: after(
+    Effect.andThen(addUser, store.setDisabled(userId, true, now)),
+    store.revocationOf(userId)
+  ),
   erase: after(addUser, store.erase(userId, now)),
   list: [store.list(Option.none(), 21), store.list(Option.some(real.userId), 21)],
   // A session that ended long ago, so that deleting it asks for its tokens.
