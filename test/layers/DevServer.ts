@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { resolve } from "node:path"
 import { isAlive, until } from "./Held.ts"
+import { ownPort } from "./Ports.ts"
 
 const project = resolve(import.meta.dirname, "../..")
 
@@ -19,14 +20,12 @@ export const listening = Effect.acquireRelease(
   ({ server }) => Effect.sync(() => server.close())
 )
 
-/** Ports that were free a moment ago, all different. */
-export const freePorts = Effect.scoped(Effect.all([listening, listening, listening])).pipe(
-  Effect.map(([api, video, sandbox]) => ({
-    PORT: String(api.port),
-    VIDEO_PORT: String(video.port),
-    SANDBOX_PORT: String(sandbox.port)
-  }))
-)
+/** Ports for the three servers, all different. */
+export const freePorts = Effect.map(Effect.all([ownPort, ownPort, ownPort]), ([api, video, sandbox]) => ({
+  PORT: String(api),
+  VIDEO_PORT: String(video),
+  SANDBOX_PORT: String(sandbox)
+}))
 
 const parents = (): ReadonlyArray<readonly [pid: number, parent: number]> =>
   process.platform === "linux"

@@ -3,25 +3,16 @@ import { Effect, Redacted, Schedule } from "effect"
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs"
-import { createServer } from "node:net"
 import { join } from "node:path"
 import { prepare } from "../../../src/layers/embedded/Binaries.ts"
 import { readPostmaster } from "../../../src/layers/embedded/Postmaster.ts"
 import { EmbeddedPostgres } from "../../../src/layers/EmbeddedPostgres.ts"
 import { migrate, setRolePasswords } from "../../../src/layers/Migrations.ts"
 import { isAlive } from "../../layers/Held.ts"
+import { ownPort } from "../../layers/Ports.ts"
 
 export const rolesSecret = "a secret for the roles of the bank's database"
 const template = "bank_template"
-
-export const freePort: Effect.Effect<number> = Effect.promise(() =>
-  new Promise((resolve) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const address = probe.address()
-      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
-    })
-  })
-)
 
 const childrenOf = (pid: number): ReadonlyArray<number> =>
   process.platform === "linux"
@@ -72,7 +63,7 @@ export const crashingPostgres = Effect.fnUntraced(function*(folder: string) {
     }).pipe(Effect.provide(EmbeddedPostgres.layer({ dataDir, durable: true })))
   )
   const runtime = yield* prepare(dataDir)
-  const port = yield* freePort
+  const port = yield* ownPort
   let child: ChildProcess | undefined
 
   const launch = Effect.sync(() => {
