@@ -3,6 +3,7 @@ import { assert, layer } from "@effect/vitest"
 import { hashSync } from "@node-rs/argon2"
 import { Effect, Fiber } from "effect"
 import { ApiTest, countOf, eventually, fromAfar, type Member, owner, register, send } from "../layers/ApiTest.ts"
+import { lockWatch } from "../layers/LockWatch.ts"
 import { awaitMail, awaitToken, mailsTo, subjects, tokenIn } from "../layers/Mailbox.ts"
 import { PgTest } from "../layers/PgTest.ts"
 
@@ -129,6 +130,7 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("cr
   it.effect("refuses a new password for an account that was erased while it was hashed", () =>
     Effect.gen(function*() {
       const { id, password, token } = yield* register()
+      const waits = yield* lockWatch
       const erasing = yield* PgConnection.make({ url: (yield* PgTest).ownerUrl })
       for (
         const statement of [
@@ -140,23 +142,20 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("cr
       const changing = yield* Effect.forkChild(
         post("/api/auth/password/change", { currentPassword: password, newPassword }, token)
       )
-      const waiting =
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%password_hash%'"
-      yield* eventually(countOf(waiting), (waits) => waits > 0)
+      yield* eventually(waits("%password_hash%"), (is) => is)
       yield* erasing.queryValues("COMMIT", [])
       assert.strictEqual((yield* Fiber.join(changing)).status, 401)
     }).pipe(Effect.scoped))
 
   /** What a request comes to whose password is right when it is read, and reset before the request is done. */
   const whileReset = Effect.fnUntraced(function*(id: string, request: ReturnType<typeof post>) {
+    const waits = yield* lockWatch
     const resetting = yield* PgConnection.make({ url: (yield* PgTest).ownerUrl })
     yield* resetting.queryValues("BEGIN", [])
     yield* resetting.queryValues(`UPDATE identity.users SET password_hash = '$argon2id$reset' WHERE id = '${id}'`, [])
     const requesting = yield* Effect.forkChild(request)
-    const waiting =
-      "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%password_hash%'"
     yield* eventually(
-      Effect.map(countOf(waiting), (waits) => waits > 0 || requesting.pollUnsafe() !== undefined),
+      Effect.map(waits("%password_hash%"), (is) => is || requesting.pollUnsafe() !== undefined),
       (is) => is
     )
     yield* resetting.queryValues("COMMIT", [])

@@ -5,6 +5,7 @@ import { randomUUID } from "node:crypto"
 import { OutgoingId } from "../../src/domain/Ids.ts"
 import { Outgoings } from "../../src/services/Outgoings.ts"
 import { ApiTest, countOf, eventually, give, type Member, owner, register, send } from "../layers/ApiTest.ts"
+import { lockWatch } from "../layers/LockWatch.ts"
 import { PgTest } from "../layers/PgTest.ts"
 import { Sandbox, sandboxSecrets } from "../layers/sandbox.ts"
 
@@ -84,12 +85,11 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("er
 
   it.effect("ends also the session of a login that comes in between", () =>
     Effect.gen(function*() {
+      const waits = yield* lockWatch
       const member = yield* register()
       const login = yield* loggingIn(member)
       const erasing = yield* Effect.forkChild(erase(member))
-      const waiting =
-        `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%erased_at = %'`
-      yield* eventually(countOf(waiting), (waits) => waits > 0)
+      yield* eventually(waits("%erased_at = %"), (is) => is)
       yield* login
       assert.strictEqual((yield* Fiber.join(erasing)).status, 204)
       const traces = `SELECT count(*) FROM identity.sessions WHERE user_id = '${member.id}'

@@ -3,6 +3,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { randomUUID } from "node:crypto"
 import { ApiTest, countOf, eventually, give, type Member, register, send } from "../layers/ApiTest.ts"
+import { lockWatch } from "../layers/LockWatch.ts"
 import { PgTest } from "../layers/PgTest.ts"
 
 const draft = Effect.fnUntraced(function*(sponsor: Member) {
@@ -43,13 +44,13 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("at
       const path = yield* draft(sponsor)
       const act = (what: string, body?: unknown) =>
         send({ method: "POST", path: `${path}/${what}`, token: sponsor.token, key: randomUUID(), body })
+      const waits = yield* lockWatch
       const holder = yield* PgConnection.make({ url: (yield* PgTest).ownerUrl })
       // Balances can be read, nothing can be posted: the money is on its way when the campaign closes.
       yield* holder.queryValues("BEGIN", [])
       yield* holder.queryValues("LOCK TABLE wallet.accounts IN EXCLUSIVE MODE", [])
       const funding = yield* Effect.forkScoped(act("fund", { amount: 50, currency: "NGN" }))
-      const waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'wallet.accounts'::regclass"
-      yield* eventually(countOf(waiting), (count) => count > 0)
+      yield* eventually(waits("%wallet.post%"), (is) => is)
       const closed = yield* act("close")
       yield* holder.queryValues("COMMIT", [])
       const funded = yield* Fiber.join(funding)
