@@ -227,7 +227,7 @@ layer(Ground, { timeout: "2 minutes", excludeTestServices: true })("the doctor",
       const well = yield* run("--json")
       assert.strictEqual(well.code, 0, well.out)
       assert.include(well.out, "\"healthy\": true")
-    }))
+    }), 120_000)
 
   it.effect("finds it healthy also once PostgreSQL has looked after its empty tables", () =>
     Effect.gen(function*() {

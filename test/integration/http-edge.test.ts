@@ -159,7 +159,7 @@ layer(Shop, { excludeTestServices: true })("the HTTP edge", (it) => {
           portVariable: "PORT",
           corsOrigins: [],
           // Long enough for a busy machine to ask in time.
-          grace: "2 seconds"
+          grace: "5 seconds"
         }).pipe(Layer.provide(Logger.layer([]))),
         scope
       )
