@@ -1,10 +1,9 @@
-import { Effect, Layer, Option, Result } from "effect"
+import { Effect, Option, Result } from "effect"
 import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Check, defaultRules, judge, type Outcome } from "../../src/domain/Verification.ts"
-import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
 import { makeClip } from "../../src/main/demo/Clip.ts"
 import { MediaEngine } from "../../src/services/MediaEngine.ts"
 import { corpus, type Specimen } from "./Corpus.ts"
@@ -141,6 +140,3 @@ export const faultsOf = ({ rows, traces }: { readonly rows: ReadonlyArray<Row>; 
   ...traces.files.map((file) => `left behind: ${file}`),
   ...(traces.connections > 0 ? [`${traces.connections} connections to the bait`] : [])
 ]
-
-/** The engine of production, but for its priority: beside other tests, idle processes hardly run at all. */
-export const corpusEngine: Layer.Layer<MediaEngine> = MediaEngineLive.layer({ idle: false })

@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { defaultRules } from "../../src/domain/Verification.ts"
 import { Verifier } from "../../src/services/Verifier.ts"
+import { ordinaryEngine } from "../layers/ordinaryEngine.ts"
 import {
   announce,
   asRole,
@@ -20,7 +21,7 @@ import {
 import { attacks } from "./Attacks.ts"
 import { mp4 } from "./Boxes.ts"
 import { greyH264 } from "./GreyH264.ts"
-import { bait, corpusEngine, faultsOf, hideCanary, runCorpus, scratch } from "./Run.ts"
+import { bait, faultsOf, hideCanary, runCorpus, scratch } from "./Run.ts"
 
 const program = fileURLToPath(new URL("../../src/layers/media/ChildMain.ts", import.meta.url))
 
@@ -36,7 +37,7 @@ const bareChild = (path: string) =>
 
 const seldom = { timeout: "600 seconds", excludeTestServices: true } as const
 
-layer(corpusEngine, seldom)("The corpus of bad files, in its short form", (it) => {
+layer(ordinaryEngine, seldom)("The corpus of bad files, in its short form", (it) => {
   it.effect(
     "ends each in a verdict within 120 s, and no canary, connection, process or file is left of them",
     () =>

@@ -1,6 +1,7 @@
 // The corpus in its long form: a hundred seeds of flipped bits, forty cuts of each container. Prints what became of each file.
 import { Console, Effect, Logger } from "effect"
-import { corpusEngine, faultsOf, type Row, runCorpus } from "./Run.ts"
+import { ordinaryEngine } from "../layers/ordinaryEngine.ts"
+import { faultsOf, type Row, runCorpus } from "./Run.ts"
 
 const failing = ({ checks }: Row) =>
   checks.filter(({ measured, outcome }) => outcome !== "pass" && measured !== "not measured").map(({ name }) => name)
@@ -41,5 +42,5 @@ const main = Effect.gen(function*() {
 })
 
 process.exitCode = await Effect.runPromise(
-  main.pipe(Effect.provide(corpusEngine), Effect.provide(Logger.layer([])))
+  main.pipe(Effect.provide(ordinaryEngine), Effect.provide(Logger.layer([])))
 )

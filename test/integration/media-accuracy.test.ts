@@ -5,15 +5,15 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { find } from "../../bench/video/find.ts"
 import { someLimits } from "../../bench/video/limits.ts"
-import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
+import { ordinaryEngine } from "../layers/ordinaryEngine.ts"
 
 const folder = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-accuracy-"))),
   (path) => Effect.promise(() => rm(path, { recursive: true, force: true, maxRetries: 10 }))
 )
 
-// The whole of it is `npm run accuracy`.
-layer(MediaEngineLive.layer(), { timeout: "60 seconds", excludeTestServices: true })(
+// The whole of it is `npm run accuracy`. Not at idle priority: beside other tests such a child hardly runs at all.
+layer(ordinaryEngine, { timeout: "60 seconds", excludeTestServices: true })(
   "the limits of the checks",
   (it) => {
     for (const limit of someLimits) {

@@ -3,12 +3,12 @@ import { Effect, Layer, Option } from "effect"
 import type { Tracer } from "effect"
 import type { MediaFacts } from "../../src/domain/MediaFacts.ts"
 import { defaultRules, judge } from "../../src/domain/Verification.ts"
-import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
 import { MediaEngine } from "../../src/services/MediaEngine.ts"
 import { analyse, analyseBy, canary, Clips, jpegSize } from "../layers/clips.ts"
+import { ordinaryEngine } from "../layers/ordinaryEngine.ts"
 import { recordedTracer } from "../layers/recorded-tracer.ts"
 
-// Children run at idle priority: on a machine that is busy with other tests they wait for a processor.
+// A machine that is busy with other tests takes its time.
 vi.setConfig({ testTimeout: 180_000 })
 
 const verdict = (name: string, rules = defaultRules) =>
@@ -29,7 +29,8 @@ const measured = (name: string) =>
       findings._tag === "MediaFacts" ? Effect.succeed(findings) : Effect.die(`${name}: ${findings._tag}`)
   )
 
-const fixtures = Layer.merge(MediaEngineLive.layer(), Clips.layer)
+// The priority is media-guards' subject. Here the children have that of everybody: idle, they hardly run beside other tests.
+const fixtures = Layer.merge(ordinaryEngine, Clips.layer)
 
 layer(fixtures, { excludeTestServices: true, timeout: "120 seconds" })("MediaEngine", (it) => {
   describe("a good video", () => {
@@ -159,7 +160,7 @@ layer(fixtures, { excludeTestServices: true, timeout: "120 seconds" })("MediaEng
 
     it.effect("one that costs too much to decode goes to a person", () =>
       Effect.gen(function*() {
-        const { findings } = yield* analyseBy({ cpuSeconds: 0.05 }, "scene.mp4")
+        const { findings } = yield* analyseBy({ cpuSeconds: 0.05, idle: false }, "scene.mp4")
         expect(judge(findings, defaultRules).outcome).toBe("needs_review")
       }))
   })

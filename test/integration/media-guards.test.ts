@@ -2,7 +2,7 @@ import { describe, expect, layer, vi } from "@effect/vitest"
 import { Effect, Layer, Option, Schedule } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { access, appendFile, copyFile, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { access, appendFile, chmod, copyFile, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { createServer } from "node:net"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
@@ -82,8 +82,13 @@ layer(fixtures, { excludeTestServices: true, timeout: "120 seconds" })("A media 
     Effect.gen(function*() {
       const { path } = yield* Clips
       const beside = path("written-by-the-child")
-      const open = join(tmpdir(), `midnight-written-${crypto.randomUUID()}`)
-      yield* Effect.addFinalizer(() => Effect.promise(() => rm(open, { force: true })))
+      // A folder as the system's own for everybody, and not that one: the corpus looks there for what children leave behind.
+      const everybodys = yield* Effect.acquireRelease(
+        Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-everybodys-"))),
+        (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true, maxRetries: 10 }))
+      )
+      yield* Effect.promise(() => chmod(everybodys, 0o1777))
+      const open = join(everybodys, "written")
       if (yield* has("own_user")) {
         const told = yield* takenOver(`say(attempt(() => fs.writeFileSync(${JSON.stringify(beside)}, "x")))`)
         expect(told).toBe("EACCES")
@@ -194,8 +199,9 @@ layer(fixtures, { excludeTestServices: true, timeout: "120 seconds" })("The medi
       const { path } = yield* Clips
       yield* Effect.promise(() => copyFile(path("scene.webm"), path("growing.webm")))
       const more = yield* Effect.promise(() => readFile(path("scene.webm")))
-      const writer = setInterval(() => void appendFile(path("growing.webm"), more.subarray(-10_000)), 5)
-      yield* Effect.addFinalizer(() => Effect.sync(() => clearInterval(writer)))
+      // One after another, and the last has ended when the test has: the folder goes away then.
+      const writing = Effect.promise(() => appendFile(path("growing.webm"), more.subarray(-10_000)))
+      yield* Effect.forkScoped(Effect.repeat(Effect.uninterruptible(writing), Schedule.spaced("5 millis")))
       expect((yield* analyse("growing.webm")).findings).toEqual({
         _tag: "Truncated",
         detail: "it changed while it was read"

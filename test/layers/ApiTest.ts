@@ -4,7 +4,6 @@ import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import { HttpApiClient, HttpApiMiddleware } from "effect/http-api"
 import { randomUUID } from "node:crypto"
 import { mkdtemp, rm } from "node:fs/promises"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { UserId } from "../../src/domain/Ids.ts"
@@ -16,14 +15,15 @@ import { Authorization } from "../../src/http/middleware/Authorization.ts"
 import { tus, uploadRoute, UploadRoutes } from "../../src/http/UploadHandlers.ts"
 import { ApiLive, Bulkheads } from "../../src/layers/ApiLive.ts"
 import { serveHttp } from "../../src/layers/HttpServer.ts"
-import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
 import { VideoWorkerServices, VideoWorkerTasks } from "../../src/layers/VideoWorkerLive.ts"
 import { Health } from "../../src/services/Health.ts"
 import { Identity } from "../../src/services/Identity.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
 import type { MediaEngine } from "../../src/services/MediaEngine.ts"
 import { identityEnvironment } from "./IdentityGround.ts"
+import { ordinaryEngine } from "./ordinaryEngine.ts"
 import { PgTest } from "./PgTest.ts"
+import { ownPort } from "./Ports.ts"
 import { Sandbox, sandboxSecrets } from "./sandbox.ts"
 import { testConfig } from "./TestConfig.ts"
 
@@ -52,15 +52,6 @@ const makeClient = (baseUrl: string) =>
   )
 export type ApiClient = Effect.Success<ReturnType<typeof makeClient>>
 
-const freePort = Effect.promise(() =>
-  new Promise<number>((resolve) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const address = probe.address()
-      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
-    })
-  })
-)
-
 const temporary = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-api-"))),
   (path) => Effect.promise(() => rm(path, { recursive: true, force: true, maxRetries: 10 }))
@@ -70,7 +61,7 @@ const temporary = Effect.acquireRelease(
 const Ports = Context.Service<{ readonly api: number; readonly video: number; readonly home: string }>(
   "midnight/test/Ports"
 )
-const ports = Layer.effect(Ports, Effect.all({ api: freePort, video: freePort, home: temporary }))
+const ports = Layer.effect(Ports, Effect.all({ api: ownPort, video: ownPort, home: temporary }))
 
 const environment = Layer.unwrap(Effect.gen(function*() {
   const { api, home, video } = yield* Ports
@@ -116,7 +107,7 @@ export class ApiTest extends Context.Service<ApiTest, {
   readonly mailbox: string
 }>()("midnight/test/ApiTest") {
   static readonly layer = (
-    engine: Layer.Layer<MediaEngine> = MediaEngineLive.layer(),
+    engine: Layer.Layer<MediaEngine> = ordinaryEngine,
     more: Layer.Layer<never, never, Health> = Layer.empty
   ) => {
     const self = Layer.effect(

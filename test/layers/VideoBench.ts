@@ -14,7 +14,6 @@ import { defaultRules } from "../../src/domain/Verification.ts"
 import { PictureRoutes } from "../../src/http/PictureHandlers.ts"
 import { tus, uploadRoute, UploadRoutes } from "../../src/http/UploadHandlers.ts"
 import { serveHttp } from "../../src/layers/HttpServer.ts"
-import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
 import { VerdictsLive, VideoLive } from "../../src/layers/VideoLive.ts"
 import { VideoWorkerServices } from "../../src/layers/VideoWorkerLive.ts"
 import { Health } from "../../src/services/Health.ts"
@@ -23,6 +22,7 @@ import { newId } from "../../src/services/NewId.ts"
 import { Rewards } from "../../src/services/Rewards.ts"
 import { Videos } from "../../src/services/Videos.ts"
 import { moneyRequest } from "./moneyRequest.ts"
+import { ordinaryEngine } from "./ordinaryEngine.ts"
 import { PgTest } from "./PgTest.ts"
 import { testConfig } from "./TestConfig.ts"
 
@@ -88,7 +88,7 @@ const engine = Layer.effect(
         Effect.flatMap(Ref.get(analyse), Option.match({ onNone: () => real.analyse(input), onSome: (f) => f(input) }))
     }
   })
-).pipe(Layer.provide(MediaEngineLive.layer()))
+).pipe(Layer.provide(ordinaryEngine))
 
 /** Both sides of the video bulkhead on one database, the upload server on a free port, and no background task of the worker. */
 export const VideoBench = Layer.unwrap(Effect.gen(function*() {
