@@ -145,7 +145,7 @@ layer(RewardsBench(), { timeout: "60 seconds", excludeTestServices: true })("dur
       assert.include(twice.out, "it is pending")
       const help = yield* command("--help")
       assert.include(help.out, "requeue")
-    }))
+    }), 180_000)
 
   it.effect("purges a command a week after it was done, and never one that waits or is dead", () =>
     Effect.gen(function*() {
