@@ -53,7 +53,7 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("accounts", 
           ["account_disabled", admin.id]
         ])
       }),
-    30_000
+    90_000
   )
 
   it.effect("that an operator disables in SQL are cut off as well", () =>
@@ -62,7 +62,7 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("accounts", 
       assert.strictEqual(yield* me(member), 200)
       yield* owner(`UPDATE identity.users SET disabled_at = now() WHERE id = '${member.id}'`)
       yield* eventually(me(member), (status) => status === 401)
-    }), 30_000)
+    }), 90_000)
 
   it.effect(
     "cannot be paid once they are disabled, however often they were paid before, until they are enabled",
@@ -92,7 +92,7 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("accounts", 
         let n = 4
         yield* eventually(Effect.suspend(() => pay(n++)), (status) => status === 404)
       }),
-    30_000
+    90_000
   )
 
   it.effect("lose a role at once: tokens that still name it are refused, and the next one has the others", () =>
@@ -120,7 +120,7 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("accounts", 
         assert.strictEqual(yield* me(member), 401)
         yield* eventually(accepts(member), (accepted) => !accepted)
       }),
-    30_000
+    90_000
   )
 
   it.effect("keep nothing of a person when they are erased, and the ledger keeps every entry", () =>
@@ -218,6 +218,6 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("accounts", 
         )
         assert.isAbove(yield* countOf("SELECT count(*) FROM identity.security_events"), 0)
       }),
-    30_000
+    90_000
   )
 })

@@ -26,7 +26,7 @@ const forged = (kind: string) =>
 
 layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("the audit log", (it) => {
   for (const kind of kinds) {
-    it.effect(`tells once of each ${kind}`, () => Effect.flatMap(acts[kind], (told) => tells(kind, told)), 30_000)
+    it.effect(`tells once of each ${kind}`, () => Effect.flatMap(acts[kind], (told) => tells(kind, told)), 90_000)
   }
 
   it.effect("tells who requeued, of every queue", () =>
@@ -35,7 +35,7 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("th
         yield* tells("dead_letter_requeued", yield* requeue(queue, yield* deadCommand(queue)))
       }
       yield* tells("dead_letter_requeued", yield* requeue("webhook_deliveries", yield* deadDelivery))
-    }), 30_000)
+    }), 90_000)
 
   it.effect(
     "tells that somebody asked for the password of no account, and nothing of the address",
@@ -53,7 +53,7 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("th
         assert.isAbove(rows.length, 0)
         assert.notInclude(JSON.stringify(rows), "@")
       }),
-    30_000
+    90_000
   )
 
   it.effect("tells that an address without an account was locked out", () =>
@@ -66,7 +66,7 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("th
         yield* post("/api/auth/login", { email, password: "not the right passphrase" })
       }
       assert.strictEqual(yield* unknown, before + 1)
-    }), 30_000)
+    }), 90_000)
 
   it.effect(
     "tells of accounts that are seeded, and of their roles only when they change",
@@ -90,7 +90,7 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("th
         yield* seeded("member")
         assert.deepStrictEqual(yield* told, ["roles_changed by null: member", first])
       }),
-    30_000
+    90_000
   )
 
   it.effect("tells nothing of roles that an administrator sets as they were", () =>

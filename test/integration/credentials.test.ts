@@ -36,7 +36,7 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("cr
         yield* settled
         assert.lengthOf(yield* mailsTo("nobody@example.com", subjects.reset), 0)
       }),
-    30_000
+    90_000
   )
 
   it.effect(
@@ -59,7 +59,7 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("cr
         assert.strictEqual((yield* login(member, member.password)).status, 401)
         yield* awaitMail(member.email, subjects.changed)
       }),
-    30_000
+    90_000
   )
 
   it.effect(
@@ -82,7 +82,7 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("cr
                            expires_at = now() - interval '1 second' WHERE user_id = '${member.id}' AND used_at IS NULL`)
         assert.strictEqual((yield* reset(late)).status, 400)
       }),
-    30_000
+    90_000
   )
 
   it.effect(
@@ -95,7 +95,7 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("cr
         yield* settled
         assert.lengthOf(yield* mailsTo(member.email, subjects.reset), 5)
       }),
-    30_000
+    90_000
   )
 
   it.effect("leave no token and no address where mail waits to be sent, and only hashes where tokens are kept", () =>

@@ -81,7 +81,7 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("er
                          OR url LIKE '%ada%' OR length(secret) > 1`),
         [[neighbour.json["id"]]]
       )
-    }), 30_000)
+    }), 90_000)
 
   it.effect("ends also the session of a login that comes in between", () =>
     Effect.gen(function*() {

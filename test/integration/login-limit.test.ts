@@ -54,7 +54,7 @@ layer(IdentityGround, { timeout: "60 seconds", excludeTestServices: true })("the
         assert.deepStrictEqual([count(tags, "InvalidCredentials"), count(tags, "TooManyRequests")], [50, 30])
         assert.lengthOf(yield* places(address), 50)
       }).pipe(Effect.scoped),
-    30_000
+    90_000
   )
 
   it.effect("makes good logins wait for the last place, and turns none of them away", () =>
@@ -74,7 +74,7 @@ layer(IdentityGround, { timeout: "60 seconds", excludeTestServices: true })("the
       )
       assert.strictEqual(count(tags, "SignedIn"), 8)
       assert.lengthOf(yield* places(address), 49)
-    }).pipe(Effect.scoped), 30_000)
+    }).pipe(Effect.scoped), 90_000)
 
   it.effect("keeps no place for an attempt that broke off", () =>
     Effect.gen(function*() {

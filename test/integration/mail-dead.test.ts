@@ -47,6 +47,6 @@ layer(ApiTest.layer(), { timeout: "60 seconds", excludeTestServices: true })("ma
         const body = { token, password: "another long enough passphrase" }
         assert.strictEqual((yield* send({ method: "POST", path: "/api/auth/password/reset", body })).status, 204)
       }),
-    30_000
+    90_000
   )
 })
