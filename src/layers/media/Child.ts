@@ -1,7 +1,7 @@
 import { Clock, Deferred, Effect, Schedule } from "effect"
 import { spawn } from "node:child_process"
 import type { ChildProcessWithoutNullStreams } from "node:child_process"
-import { readFile } from "node:fs/promises"
+import { readdir, readFile } from "node:fs/promises"
 import { MediaEngineFailed } from "../../services/MediaEngine.ts"
 
 export interface Exit {
@@ -96,11 +96,20 @@ export const watchResident = (pid: number, limit: number): Effect.Effect<never, 
     Effect.andThen(Effect.never)
   )
 
-/** How long the child's main thread, which does the work, was ready and the kernel gave the processor to others. */
+const waitedOfThread = (path: string) =>
+  readFile(path, "latin1").then((text) => Number(text.split(" ")[1] ?? 0) / 1e6, () => 0)
+
+/**
+ * How long the child's threads were ready and the kernel gave the processor to others, in all. The main one does most of the
+ * work, and sleeps while another opens the file or a decoder: that one may be who waits. The sum is generous, and a child that
+ * hangs or burns has other limits: none of its threads waits, or its processor time runs out.
+ */
 const waitedOf = (pid: number) =>
-  Effect.promise(() =>
-    readFile(`/proc/${pid}/schedstat`, "latin1").then((text) => Number(text.split(" ")[1] ?? 0) / 1e6, () => 0)
-  )
+  Effect.promise(async () => {
+    const threads = await readdir(`/proc/${pid}/task`).catch(() => [])
+    const waited = await Promise.all(threads.map((thread) => waitedOfThread(`/proc/${pid}/task/${thread}/schedstat`)))
+    return waited.reduce((sum, millis) => sum + millis, 0)
+  })
 
 /**
  * Fails once the process has had `seconds` of wall time for itself; never succeeds. At idle priority a full machine may give
@@ -108,8 +117,10 @@ const waitedOf = (pid: number) =>
  */
 export const watchWall = Effect.fnUntraced(function*(pid: number, seconds: number) {
   const begin = yield* Clock.currentTimeMillis
+  let waited = 0
   for (;;) {
-    const waited = yield* waitedOf(pid)
+    // What a thread that has ended waited for is not told any more.
+    waited = Math.max(waited, yield* waitedOf(pid))
     const left = seconds * 1_000 + waited - ((yield* Clock.currentTimeMillis) - begin)
     if (left <= 0) {
       const detail = `no answer within ${seconds} s, and ${
