@@ -121,6 +121,8 @@ export const ours = async (
     readonly flags?: ReadonlyArray<string>
     /** How long it still serves after SIGTERM. */
     readonly grace?: string
+    /** More variables. */
+    readonly environment?: Readonly<Record<string, string>>
   } = {}
 ): Promise<HttpSide> => {
   const port = await freePort()
@@ -141,7 +143,8 @@ export const ours = async (
       LOG_FORMAT: "json",
       OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${ground.collector}/v1/traces`,
       OTEL_TRACES_SAMPLER: options.sampler ?? "parentbased_traceidratio",
-      OTEL_TRACES_SAMPLER_ARG: "0.01"
+      OTEL_TRACES_SAMPLER_ARG: "0.01",
+      ...options.environment
     },
     { folder: ground.folder, path: "/readyz", port }
   )
