@@ -26,7 +26,7 @@ const missing = async (stage: Stage, most: number) => {
 
 beforeAll(async () => {
   ground.stage = await openStage(folder)
-}, 180_000)
+}, 300_000)
 
 afterAll(async () => {
   await ground.stage?.close()
@@ -37,7 +37,7 @@ describe("the pools of a running Midnight", () => {
   it("belong to one bulkhead each, by name and role", async () => {
     await warmUp(staged(), few, 1)
     assert.deepStrictEqual(await missing(staged(), 0), [])
-  }, 120_000)
+  }, 300_000)
 
   it("are missed by name when two bulkheads share one, and payments fail once video has its connections", async () => {
     const stage = staged()
@@ -57,5 +57,5 @@ describe("the pools of a running Midnight", () => {
       errors = Object.values(window.errors).reduce((all, some) => all + some, 0)
     }
     assert.isAbove(errors, 0)
-  }, 300_000)
+  }, 900_000)
 })

@@ -14,7 +14,7 @@ const seed = Number(process.env["FUZZ_SEED"] ?? randomInt(1_000_000_000))
 
 beforeAll(async () => {
   ground.stage = await openStage(folder)
-}, 180_000)
+}, 300_000)
 
 afterAll(async () => {
   await ground.stage?.close()

@@ -4,9 +4,9 @@ import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import { HttpApiClient, HttpApiMiddleware } from "effect/http-api"
 import { randomUUID } from "node:crypto"
 import { mkdtemp, rm } from "node:fs/promises"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { freePort } from "../../bench/ports.ts"
 import { UserId } from "../../src/domain/Ids.ts"
 import { Amount, type Currency } from "../../src/domain/Money.ts"
 import type { Role } from "../../src/domain/Principal.ts"
@@ -52,15 +52,6 @@ const makeClient = (baseUrl: string) =>
   )
 export type ApiClient = Effect.Success<ReturnType<typeof makeClient>>
 
-const freePort = Effect.promise(() =>
-  new Promise<number>((resolve) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const address = probe.address()
-      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
-    })
-  })
-)
-
 const temporary = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "midnight-api-"))),
   (path) => Effect.promise(() => rm(path, { recursive: true, force: true, maxRetries: 10 }))
@@ -70,7 +61,10 @@ const temporary = Effect.acquireRelease(
 const Ports = Context.Service<{ readonly api: number; readonly video: number; readonly home: string }>(
   "midnight/test/Ports"
 )
-const ports = Layer.effect(Ports, Effect.all({ api: freePort, video: freePort, home: temporary }))
+const ports = Layer.effect(
+  Ports,
+  Effect.all({ api: Effect.promise(freePort), video: Effect.promise(freePort), home: temporary })
+)
 
 const environment = Layer.unwrap(Effect.gen(function*() {
   const { api, home, video } = yield* Ports

@@ -4,6 +4,7 @@ import { once } from "node:events"
 import { readdirSync, readFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { resolve } from "node:path"
+import { freePort } from "../../bench/ports.ts"
 import { isAlive, until } from "./Held.ts"
 
 const project = resolve(import.meta.dirname, "../..")
@@ -20,13 +21,12 @@ export const listening = Effect.acquireRelease(
 )
 
 /** Ports that were free a moment ago, all different. */
-export const freePorts = Effect.scoped(Effect.all([listening, listening, listening])).pipe(
-  Effect.map(([api, video, sandbox]) => ({
-    PORT: String(api.port),
-    VIDEO_PORT: String(video.port),
-    SANDBOX_PORT: String(sandbox.port)
-  }))
-)
+export const freePorts = Effect.promise(async () => {
+  const ports = new Set<number>()
+  while (ports.size < 3) ports.add(await freePort())
+  const [api, video, sandbox] = ports
+  return { PORT: String(api), VIDEO_PORT: String(video), SANDBOX_PORT: String(sandbox) }
+})
 
 const parents = (): ReadonlyArray<readonly [pid: number, parent: number]> =>
   process.platform === "linux"

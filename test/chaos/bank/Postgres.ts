@@ -3,8 +3,8 @@ import { Effect, Redacted, Schedule } from "effect"
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs"
-import { createServer } from "node:net"
 import { join } from "node:path"
+import { freePort } from "../../../bench/ports.ts"
 import { prepare } from "../../../src/layers/embedded/Binaries.ts"
 import { readPostmaster } from "../../../src/layers/embedded/Postmaster.ts"
 import { EmbeddedPostgres } from "../../../src/layers/EmbeddedPostgres.ts"
@@ -13,15 +13,6 @@ import { isAlive } from "../../layers/Held.ts"
 
 export const rolesSecret = "a secret for the roles of the bank's database"
 const template = "bank_template"
-
-export const freePort: Effect.Effect<number> = Effect.promise(() =>
-  new Promise((resolve) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const address = probe.address()
-      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
-    })
-  })
-)
 
 const childrenOf = (pid: number): ReadonlyArray<number> =>
   process.platform === "linux"
@@ -72,7 +63,7 @@ export const crashingPostgres = Effect.fnUntraced(function*(folder: string) {
     }).pipe(Effect.provide(EmbeddedPostgres.layer({ dataDir, durable: true })))
   )
   const runtime = yield* prepare(dataDir)
-  const port = yield* freePort
+  const port = yield* Effect.promise(freePort)
   let child: ChildProcess | undefined
 
   const launch = Effect.sync(() => {

@@ -4,7 +4,8 @@ import { generateKeyPairSync } from "node:crypto"
 import { once } from "node:events"
 import { closeSync, openSync, readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
-import { freePort, rolesSecret } from "./Postgres.ts"
+import { freePort } from "../../../bench/ports.ts"
+import { rolesSecret } from "./Postgres.ts"
 
 const project = resolve(import.meta.dirname, "../../..")
 
@@ -36,7 +37,7 @@ export const crashingServer = Effect.fnUntraced(function*(options: {
   /** More variables, such as those of the payment providers. */
   readonly environment?: Readonly<Record<string, string>>
 }) {
-  const [port, videoPort] = yield* Effect.all([freePort, freePort])
+  const [port, videoPort] = [yield* Effect.promise(freePort), yield* Effect.promise(freePort)]
   const base = `http://127.0.0.1:${port}`
   let child: ChildProcess | undefined
   let killed = false
