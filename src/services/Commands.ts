@@ -74,6 +74,11 @@ type Side = "producer" | "consumer"
 
 class Connecting extends Data.TaggedError("Connecting")<{ readonly cause: unknown }> {}
 
+/** Nothing came in time, of the pool's own limits: a server that is not there refuses at once. */
+const isLate = (error: SqlError.SqlError) =>
+  error.reason.cause instanceof NoConnection
+  || (error.reason._tag === "ConnectionError" && /timed out/i.test(String(error.reason.cause)))
+
 /**
  * How long somebody waits for a connection is a limit for requests. A process that starts, on a machine that is busy, makes its
  * first connections meanwhile: it would end for want of half a second, and its supervisor would start it again in the same rush.
@@ -81,7 +86,7 @@ class Connecting extends Data.TaggedError("Connecting")<{ readonly cause: unknow
 const onceConnected = <A, E, R>(store: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   store.pipe(
     Effect.catchDefect((defect) =>
-      SqlError.isSqlError(defect) && defect.reason.cause instanceof NoConnection
+      SqlError.isSqlError(defect) && isLate(defect)
         ? Effect.fail(new Connecting({ cause: defect }))
         : Effect.die(defect)
     ),

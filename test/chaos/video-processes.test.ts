@@ -138,16 +138,18 @@ describe("video processes", () => {
         const held = "SELECT count(*) FROM video.submissions WHERE status = 'verifying' AND attempts = 1"
         yield* until(countOf(held), (count) => count === 10)
         process.kill(killed.pid, "SIGKILL")
+        const left = Number(yield* countOf(held))
         process.kill(survivor.pid, "SIGCONT")
         // From when it is there again: on a machine that is busy it comes to its turn late.
         yield* until(alive, (count) => count === 1)
         const began = performance.now()
-        // Not a number counted before: the survivor may have taken some over by then.
         yield* until(countOf(held), (count) => count === 0)
         const seconds = (performance.now() - began) / 1_000
-        const taken = Number(yield* countOf("SELECT count(*) FROM video.submissions WHERE attempts = 2"))
-        yield* Console.log(`${taken} jobs were taken over within ${seconds.toFixed(1)} s`)
-        assert.isAtLeast(taken, 8)
+        const taken = Number(yield* countOf("SELECT count(*) FROM video.submissions WHERE attempts >= 2"))
+        yield* Console.log(`${taken} jobs of ${left} were taken over within ${seconds.toFixed(1)} s`)
+        assert.isAtLeast(left, 8)
+        // One may have written its verdict in the moment in which it was killed and counted.
+        assert.isAtLeast(taken, left - 1)
         assert.isBelow(seconds, 15)
         const open = "SELECT count(*) FROM video.submissions WHERE verdict IS NULL"
         yield* until(countOf(open), (count) => count === 0)
