@@ -5,8 +5,9 @@ import type { Options, Say } from "./groups.ts"
 import * as Load from "./load.ts"
 import { residentMegabytes } from "./machine.ts"
 import { makeHeads, transfer } from "./members.ts"
+import { freePort } from "./ports.ts"
 import { alone, type Row } from "./rows.ts"
-import { answers, freePort, type Ground, ourDatabase, ours } from "./sides.ts"
+import { answers, type Ground, ourDatabase, ours } from "./sides.ts"
 
 const many = 10_000
 

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import { closeSync, openSync, readFileSync } from "node:fs"
-import { createServer } from "node:net"
 import { join, resolve } from "node:path"
 import { auditOf } from "./books.ts"
 import { createDatabase, type Postgres, query, script } from "./database.ts"
 import { type Keys, memberCount, seedMoney, seedUsers } from "./members.ts"
+import { freePort } from "./ports.ts"
 
 const root = resolve(import.meta.dirname, "..")
 const peers = join(root, "bench", "peers")
@@ -27,15 +27,6 @@ export interface Ground {
   /** Takes the spans of ours. */
   readonly collector: string
 }
-
-export const freePort = (): Promise<number> =>
-  new Promise((settle, fail) => {
-    const server = createServer().once("error", fail)
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address()
-      server.close(() => settle(typeof address === "object" && address !== null ? address.port : 0))
-    })
-  })
 
 const ended = (child: ChildProcess) =>
   child.exitCode !== null || child.signalCode !== null
@@ -121,6 +112,8 @@ export const ours = async (
     readonly flags?: ReadonlyArray<string>
     /** How long it still serves after SIGTERM. */
     readonly grace?: string
+    /** More variables. */
+    readonly environment?: Readonly<Record<string, string>>
   } = {}
 ): Promise<HttpSide> => {
   const port = await freePort()
@@ -141,7 +134,8 @@ export const ours = async (
       LOG_FORMAT: "json",
       OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${ground.collector}/v1/traces`,
       OTEL_TRACES_SAMPLER: options.sampler ?? "parentbased_traceidratio",
-      OTEL_TRACES_SAMPLER_ARG: "0.01"
+      OTEL_TRACES_SAMPLER_ARG: "0.01",
+      ...options.environment
     },
     { folder: ground.folder, path: "/readyz", port }
   )

@@ -9,7 +9,6 @@ const filesBelow = (folder: string): ReadonlyArray<string> =>
   readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
     .map((entry) => relative(root, join(entry.parentPath, entry.name)))
-    .filter((path) => !path.includes("tmp-types-"))
 
 const sources = [...filesBelow("src"), ...filesBelow("migrations")]
 const tests = filesBelow("test")

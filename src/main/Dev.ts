@@ -106,9 +106,10 @@ const awaitReady = (name: string, check: Effect.Effect<void, NotReady>) =>
     Effect.timeout("2 seconds"),
     Effect.retry({ schedule: Schedule.spaced("40 millis") }),
     Effect.timeoutOrElse({
-      duration: "60 seconds",
+      // A first start on a small machine that is busy takes longer than a minute, and its processes go on trying meanwhile.
+      duration: "3 minutes",
       orElse: () =>
-        Effect.fail(new NotReady({ message: `${name} was not ready within 60 s; its lines above say why.` }))
+        Effect.fail(new NotReady({ message: `${name} was not ready within three minutes; its lines above say why.` }))
     })
   )
 

@@ -1,9 +1,10 @@
-import { Context, Duration, Effect, Layer, Option, Schedule, Schema } from "effect"
+import { Context, Data, Duration, Effect, Layer, Option, Schedule, Schema } from "effect"
 import { PersistedQueue } from "effect/persistence"
 import { SqlError } from "effect/sql"
 import { OutgoingId, PaymentId, SubmissionId, UserId, VideoId } from "../domain/Ids.ts"
 import { Provider } from "../domain/Payments.ts"
 import { CurrentRequest, nobodys } from "../domain/Request.ts"
+import { NoConnection } from "./Database.ts"
 import type { EventFacts } from "./Gateway.ts"
 import * as TraceContext from "./TraceContext.ts"
 
@@ -71,6 +72,31 @@ export type QueueName = "payment_commands" | "verification_commands" | "settleme
 /** Producers only add; the consumer also works the rows, and clears away what is long done. */
 type Side = "producer" | "consumer"
 
+class Connecting extends Data.TaggedError("Connecting")<{ readonly cause: unknown }> {}
+
+/** Nothing came in time, of the pool's own limits: a server that is not there refuses at once. */
+const isLate = (error: SqlError.SqlError) =>
+  error.reason.cause instanceof NoConnection
+  || (error.reason._tag === "ConnectionError" && /timed out/i.test(String(error.reason.cause)))
+
+/**
+ * How long somebody waits for a connection is a limit for requests. A process that starts, on a machine that is busy, makes its
+ * first connections meanwhile: it would end for want of half a second, and its supervisor would start it again in the same rush.
+ */
+const onceConnected = <A, E, R>(store: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  store.pipe(
+    Effect.catchDefect((defect) =>
+      SqlError.isSqlError(defect) && isLate(defect)
+        ? Effect.fail(new Connecting({ cause: defect }))
+        : Effect.die(defect)
+    ),
+    Effect.retry({
+      schedule: Schedule.spaced("50 millis").pipe(Schedule.upTo({ duration: "30 seconds" })),
+      while: (error) => error instanceof Connecting
+    }),
+    Effect.catchIf((error) => error instanceof Connecting, ({ cause }) => Effect.die(cause))
+  )
+
 // Polling costs one indexed query each; a lease of 12 s, renewed every 5 s, lets a survivor take over within 15 s.
 const queueOver = <S extends Schema.Codec<unknown, unknown>>(
   table: QueueName,
@@ -79,12 +105,12 @@ const queueOver = <S extends Schema.Codec<unknown, unknown>>(
   side: Side
 ) =>
   Effect.gen(function*() {
-    const store = yield* PersistedQueue.makeStoreSql({
+    const store = yield* onceConnected(PersistedQueue.makeStoreSql({
       tableName: table,
       pollInterval: Duration.millis(150),
       lockRefreshInterval: Duration.seconds(5),
       lockExpiration: Duration.seconds(12)
-    })
+    }))
     // What was done is kept for a week, as the memory of what was offered before; dead letters stay until somebody acts.
     if (side === "consumer") {
       yield* Effect.forkScoped(

@@ -55,17 +55,28 @@ layer(Ground.layer, { timeout: "60 seconds", excludeTestServices: true })("a ban
         assert.isAtLeast(acknowledged, 50)
         assert.isAtLeast(kills.server + kills.postgres, 2)
       }),
-    150_000
+    300_000
   )
 
   describe("finds", () => {
     for (const mutant of Object.values(mutants)) {
-      it.effect(mutant.says, () =>
-        Effect.gen(function*() {
-          const kills = mutant.kills === "postgres" ? ["postgres"] as const : []
-          const report = yield* run({ mutant, kills, servers: mutant.servers, untilBroken: true })
-          assert.isAbove(report.findings.length, 0, `not caught, CHAOS_SEED=${seed}`)
-        }))
+      it.effect(
+        mutant.says,
+        () =>
+          Effect.gen(function*() {
+            const kills = mutant.kills === "postgres" ? ["postgres"] as const : []
+            const atLeast = { kills: kills.length * 2, acknowledged: 100 }
+            // A fault of a moment shows where somebody is in the moment: on a slow machine few are, and it is tried again.
+            let found = 0
+            for (let tries = 0; tries < 4 && found === 0; tries++) {
+              const more = { seed: seed + tries, atLeast }
+              const report = yield* run({ mutant, kills, servers: mutant.servers, untilBroken: true, ...more })
+              found = report.findings.length
+            }
+            assert.isAbove(found, 0, `not caught, CHAOS_SEED=${seed}`)
+          }),
+        480_000
+      )
     }
   })
 })

@@ -47,7 +47,7 @@ describe("npm start", () => {
         assert.deepStrictEqual(running.filter(isAlive), [])
         // Two whole starts, of which the first also initialises: long on a machine that is busy with other tests.
       }),
-    180_000
+    360_000
   )
 
   it.live("says which port is taken and how to choose another", () =>
@@ -59,5 +59,5 @@ describe("npm start", () => {
       assert.strictEqual(refused.child.exitCode, 1)
       assert.include(refused.output(), `Port ${taken.port} cannot be used`)
       assert.include(refused.output(), "VIDEO_PORT=")
-    }))
+    }), 180_000)
 })

@@ -14,9 +14,19 @@ const folder = mkdtempSync(join(tmpdir(), "midnight-isolation-"))
 const ground: { stage?: Stage } = {}
 const staged = (): Stage => ground.stage ?? assert.fail("the stage is not set")
 
+/** Who has no pool, once that are no more than so many: each is opened when it is first needed, on a slow machine later. */
+const missing = async (stage: Stage, most: number) => {
+  let without = await withoutPool(stage)
+  for (const end = performance.now() + 30_000; without.length > most && performance.now() < end;) {
+    await warmUp(stage, few, 1)
+    without = await withoutPool(stage)
+  }
+  return without
+}
+
 beforeAll(async () => {
   ground.stage = await openStage(folder)
-}, 180_000)
+}, 300_000)
 
 afterAll(async () => {
   await ground.stage?.close()
@@ -26,8 +36,8 @@ afterAll(async () => {
 describe("the pools of a running Midnight", () => {
   it("belong to one bulkhead each, by name and role", async () => {
     await warmUp(staged(), few, 1)
-    assert.deepStrictEqual(await withoutPool(staged()), [])
-  }, 120_000)
+    assert.deepStrictEqual(await missing(staged(), 0), [])
+  }, 300_000)
 
   it("are missed by name when two bulkheads share one, and payments fail once video has its connections", async () => {
     const stage = staged()
@@ -36,7 +46,7 @@ describe("the pools of a running Midnight", () => {
     await regression.prepare(stage)
     await stage.useApi(regression.api(stage))
     await warmUp(stage, few, 1)
-    assert.deepStrictEqual(await withoutPool(stage), ["video_api"])
+    assert.deepStrictEqual(await missing(stage, 1), ["video_api"])
     const clip = join(folder, "clip.mp4")
     writeFileSync(clip, "Nobody gets as far as to look at it.")
     const none = { upload: "", submission: "", command: "", videoId: "", sha256: "", submissionId: "", clip }
@@ -47,5 +57,5 @@ describe("the pools of a running Midnight", () => {
       errors = Object.values(window.errors).reduce((all, some) => all + some, 0)
     }
     assert.isAbove(errors, 0)
-  }, 300_000)
+  }, 900_000)
 })

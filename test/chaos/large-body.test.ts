@@ -83,5 +83,5 @@ it.live.runIf(process.platform === "linux")(
       yield* Console.log(`bodies of 60 MB: ${before.toFixed(0)} MiB before, ${peak.toFixed(0)} MiB at most`)
       assert.isBelow(peak - before, 20)
     }).pipe(Effect.scoped),
-  120_000
+  300_000
 )

@@ -15,5 +15,5 @@ it.live(
       assert.isTrue((report.after.get(200) ?? 0) > 0 && (report.after.get(422) ?? 0) > 0)
       for (const tally of [report.before, report.across, report.after]) assert.isFalse(tally.has(500) || tally.has(0))
     }),
-  120_000
+  300_000
 )

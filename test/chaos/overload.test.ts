@@ -16,5 +16,5 @@ it.live(
       assert.deepStrictEqual([...report.strays], [])
       assert.isTrue(report.payments.good > 0 && report.reads.good > 0)
     }),
-  120_000
+  300_000
 )

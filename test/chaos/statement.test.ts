@@ -7,6 +7,8 @@ import { type Customer, register } from "./bank/Clients.ts"
 import { crashingPostgres } from "./bank/Postgres.ts"
 import { crashingServer } from "./bank/Server.ts"
 
+// Others may share the machine, and one that waits half a second for its turn is not what this is about.
+const patient = { DATABASE_ACQUIRE_LIMIT: "3 seconds" }
 const entries = 100_000
 const batch = 1_000
 
@@ -45,7 +47,12 @@ it.live.runIf(process.platform === "linux")(
       const folder = yield* temporaryFolder
       const postgres = yield* crashingPostgres(folder)
       yield* postgres.create("statement")
-      const server = yield* crashingServer({ database: postgres.url("statement"), folder, name: "statement" })
+      const server = yield* crashingServer({
+        database: postgres.url("statement"),
+        folder,
+        name: "statement",
+        environment: patient
+      })
       const member = yield* register(server.base, "statement", 0)
       const other = yield* register(server.base, "statement", 1)
       const connection = yield* PgConnection.make({ url: postgres.url("statement") })
@@ -69,5 +76,5 @@ it.live.runIf(process.platform === "linux")(
       // All rows at once would be 150 MiB or more.
       assert.isBelow(peak - before, 64)
     }).pipe(Effect.scoped),
-  120_000
+  300_000
 )

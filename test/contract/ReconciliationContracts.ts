@@ -42,8 +42,9 @@ export const reconciliationContracts: Contracts = {
     typed: Effect.gen(function*() {
       const { client } = yield* ApiTest
       const done = yield* reconciled
-      const { items } = yield* client.adminPayments.reports({ query: { limit: 1 } }).pipe(as((yield* Cast).admin))
-      assert.deepStrictEqual(items, [done])
+      // The server compares by itself too, a minute after its start.
+      const { items } = yield* client.adminPayments.reports({ query: { limit: 2 } }).pipe(as((yield* Cast).admin))
+      assert.deepStrictEqual(items.filter(({ id }) => id === done.id), [done])
     }),
     wrongQuery: wrongPage
   },

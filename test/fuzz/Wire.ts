@@ -41,8 +41,8 @@ export const exchange = (port: number, head: string, body: Buffer): Promise<Answ
     const socket = connect({ port, host: "127.0.0.1", noDelay: true }, () => {
       socket.write(Buffer.concat([Buffer.from(head, "latin1"), body]))
     })
-    socket.setTimeout(10_000, () => {
-      broken = "no answer within 10 s"
+    socket.setTimeout(60_000, () => {
+      broken = "no answer within a minute"
       socket.destroy()
     })
     socket.on("data", (data: Buffer) => parts.push(data))

@@ -30,6 +30,18 @@ layer(Benches.layer, { timeout: "60 seconds", excludeTestServices: true })("a pr
   for (const provider of providers) {
     const bench = Effect.flatMap(Benches, (all) => limited(all[provider]))
 
+    it.effect(`is sent a call once whose connection it cuts, unless somebody who counts repeats it: ${provider}`, () =>
+      Effect.gen(function*() {
+        const unlimited = (yield* Benches)[provider]
+        const asked = yield* askFor(unlimited)
+        const { calls } = (yield* Fakes)[provider]
+        const before = calls.length
+        yield* switched(provider, { resetAfterAccepting: 1 })
+        const error = yield* Effect.flip(unlimited.gateway.createCharge(asked))
+        assert.strictEqual(error._tag, "ProviderUnavailable")
+        assert.strictEqual(calls.length, before + 1)
+      }).pipe(Effect.scoped))
+
     it.effect(`that cuts connections after accepting holds one charge, refund and payout of each: ${provider}`, () =>
       Effect.gen(function*() {
         const all = yield* bench

@@ -91,7 +91,7 @@ layer(PaymentsBench, { timeout: "60 seconds", excludeTestServices: true })("paym
       )
       // The command waits half a minute, so as not to meet a request that is still at work.
       const due = yield* owner(
-        `UPDATE queue.payment_commands SET visible_at = now() WHERE id = $1 AND visible_at > now() + interval '20 s'
+        `UPDATE queue.payment_commands SET visible_at = now() WHERE id = $1 AND visible_at > created_at + interval '20 s'
          RETURNING id`,
         [`${payment.id}:created`]
       )

@@ -1,10 +1,11 @@
-import { assert, layer } from "@effect/vitest"
-import { Effect, Schedule } from "effect"
+import { assert, layer, vi } from "@effect/vitest"
+import { DateTime, Effect, Option, Schedule } from "effect"
 import { OperationId, UserId } from "../../src/domain/Ids.ts"
 import { Amount } from "../../src/domain/Money.ts"
 import { MoneyRequest } from "../../src/domain/MoneyRequest.ts"
 import { walletOf } from "../../src/domain/Wallet.ts"
 import { Fakes } from "../../src/layers/fakes/Fakes.ts"
+import { Gateways } from "../../src/services/Gateway.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
 import { newId } from "../../src/services/NewId.ts"
 import { Payouts } from "../../src/services/Payouts.ts"
@@ -13,6 +14,8 @@ import { posted, untilPayout } from "../layers/MoneyOut.ts"
 import { moneyRequest } from "../layers/moneyRequest.ts"
 import { checkout, confirm, owner } from "../layers/PaymentsBench.ts"
 import { balance, pay, ProvidersBench } from "../layers/ProvidersBench.ts"
+
+vi.setConfig({ testTimeout: 150_000 })
 
 // At Stripe a payout is a transfer to the recipient's account and a payout from there. A process may die between the two.
 
@@ -43,6 +46,40 @@ const column = (id: string, name: string) =>
 const callsOf = (id: string, path: string) =>
   Effect.map(Fakes, ({ stripe }) => stripe.calls.filter((call) => call.path === path && call.body.includes(id)).length)
 
+/** Nobody goes on with it: as after a death between the two halves, whoever sent it has the right to still. */
+const parked = (id: string) =>
+  until(Effect.map(
+    owner(
+      `UPDATE payments.outgoing SET sending_until = now() + interval '1 hour'
+        WHERE id = $1 AND begun_at IS NOT NULL AND sending_until IS NULL RETURNING id`,
+      [id]
+    ),
+    (rows) => rows.length === 1
+  ))
+
+/** On a slow machine its command has failed so often by then that the provider is left alone for half a minute. */
+const answers = Effect.gen(function*() {
+  const { find } = yield* Gateways
+  const { listDisputes } = Option.getOrThrow(find("stripe"))
+  const page = { since: DateTime.subtract(yield* DateTime.now, { hours: 1 }), cursor: Option.none() }
+  yield* listDisputes(page).pipe(Effect.retry(Schedule.spaced("200 millis")), Effect.timeout("45 seconds"))
+})
+
+/** The right to send it has run out, and its command is due: nobody waits for the pause between two attempts. */
+const goesOn = Effect.fnUntraced(function*(id: string) {
+  yield* owner(`UPDATE payments.outgoing SET sending_until = NULL WHERE id = $1`, [id])
+  const due = owner(
+    `UPDATE queue.payment_commands SET visible_at = now()
+      WHERE id LIKE $1 || ':%' AND state = 'pending' AND acquired_at IS NULL AND visible_at > now()`,
+    [id]
+  )
+  const moved = column(id, "provider_reference IS NOT NULL OR status = 'failed'")
+  yield* Effect.andThen(due, moved).pipe(
+    Effect.repeat({ schedule: Schedule.spaced("250 millis"), until: (is) => is === true }),
+    Effect.timeout("30 seconds")
+  )
+})
+
 /** A payout whose transfer was made, and whose second half the provider has failed for. */
 const begun = Effect.gen(function*() {
   const user = yield* newId(UserId)
@@ -55,7 +92,8 @@ const begun = Effect.gen(function*() {
     Effect.provideService(MoneyRequest, moneyRequest(user, yield* newId(OperationId)))
   )
   yield* until(Effect.map(callsOf(id, "/v1/payouts"), (calls) => calls > 0))
-  yield* until(Effect.map(column(id, "sending_until"), (at) => at === null))
+  yield* parked(id)
+  yield* answers
   return { id, user }
 })
 
@@ -65,7 +103,7 @@ const heldOf = (user: UserId) =>
 
 const paidOnce = Effect.fnUntraced(function*({ id, user }: Effect.Success<typeof begun>) {
   const { stripe } = yield* Fakes
-  yield* until(Effect.map(column(id, "provider_reference"), (reference) => reference !== null))
+  yield* goesOn(id)
   const reference = String(yield* column(id, "provider_reference"))
   assert.match(reference, /^acct_\w+\/po_\w+$/)
   yield* control("settle", { kind: "payout", id: reference.split("/")[1], outcome: "paid" }, "POST")
@@ -104,6 +142,7 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })("a p
     Effect.gen(function*() {
       const { id, user } = yield* begun
       yield* trouble(400, 1)
+      yield* goesOn(id)
       yield* untilPayout(user, id, "failed")
       yield* until(Effect.map(heldOf(user), (held) => held === 0))
       assert.strictEqual(yield* balance(user, "USD"), 10_000)
@@ -117,7 +156,7 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })("a p
     Effect.gen(function*() {
       const { id, user } = yield* begun
       yield* trouble(500, 0)
-      yield* until(Effect.map(column(id, "provider_reference"), (reference) => reference !== null))
+      yield* goesOn(id)
       const reference = String(yield* column(id, "provider_reference"))
       yield* control("settle", { kind: "payout", id: reference.split("/")[1], outcome: "failed" }, "POST")
       yield* untilPayout(user, id, "failed")

@@ -14,6 +14,7 @@ import {
   payoutOf,
   posted,
   untilPayout,
+  untilPosted,
   untilWallet,
   waits,
   wallet
@@ -139,10 +140,15 @@ layer(PaymentsBench, { timeout: "60 seconds", excludeTestServices: true })("a pa
       yield* paid(user, 5_000)
       const key = yield* newId(OperationId)
       for (let n = 0; n < 40; n++) yield* payout(user, 1, waits, key)
-      const tags = yield* Effect.forEach(
-        Array.from({ length: 31 }),
-        () => payout(user, 1, waits).pipe(Effect.match({ onSuccess: () => "made", onFailure: ({ _tag }) => _tag }))
-      )
+      const more = (length: number) =>
+        Effect.forEach(
+          Array.from({ length }),
+          () => payout(user, 1, waits).pipe(Effect.match({ onSuccess: () => "made", onFailure: ({ _tag }) => _tag }))
+        )
+      const made = yield* more(29)
+      // However long these thirty took: they were made in this minute.
+      yield* owner(`UPDATE payments.outgoing SET created_at = now() WHERE user_id = $1`, [user])
+      const tags = [...made, ...(yield* more(2))]
       assert.deepStrictEqual(tags.filter((tag) => tag !== "made"), ["TooManyRequests", "TooManyRequests"])
     }))
 
@@ -165,6 +171,8 @@ layer(PaymentsBench, { timeout: "60 seconds", excludeTestServices: true })("a pa
           Effect.timeout("20 seconds")
         )
         ends.push(end.status)
+        // The row says so first and the ledger follows, by whoever of them brought it there.
+        if (end.status === "paid") yield* untilPosted(`payout:${made.id}`)
         assert.strictEqual(yield* posted(`payout:${made.id}`), end.status === "paid" ? 1 : 0)
       }
       const paidOut = ends.filter((end) => end === "paid").length

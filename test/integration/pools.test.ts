@@ -4,6 +4,7 @@ import { SqlClient } from "effect/sql"
 import { Unavailable } from "../../src/domain/Problem.ts"
 import { watchPeers } from "../../src/layers/IdentityLive.ts"
 import { bulkheads, pool } from "../../src/layers/Pools.ts"
+import { PaymentCommands, paymentCommands } from "../../src/services/Commands.ts"
 import { NoConnection, withDatabase } from "../../src/services/Database.ts"
 import { IdentityPeerStore } from "../../src/services/IdentityPeerStore.ts"
 import { IdentityRevocationStore } from "../../src/services/IdentityRevocationStore.ts"
@@ -32,6 +33,16 @@ it.live("turns away whoever finds every connection taken, and serves again when 
     }))
     assert.deepStrictEqual(yield* Effect.retry(one, { times: 100 }), [{ one: 1 }])
   }).pipe(Effect.provide(ground)))
+
+it.live("gives a process that starts the time to connect, which a request has not", () =>
+  Effect.gen(function*() {
+    const impatient = pool("payments").pipe(
+      Layer.provide(testConfig({ DATABASE_ACQUIRE_LIMIT: "1 millis" })),
+      Layer.provide(PgTest.layer)
+    )
+    const queue = Effect.provide(PaymentCommands, paymentCommands())
+    assert.isFunction((yield* Effect.provide(queue, impatient)).offer)
+  }))
 
 it.live("does not take a transaction for committed that had failed inside", () =>
   Effect.gen(function*() {

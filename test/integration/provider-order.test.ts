@@ -11,7 +11,7 @@ import { Reconciliation } from "../../src/services/Reconciliation.ts"
 import { secrets } from "../layers/Gateways.ts"
 import { refund } from "../layers/MoneyOut.ts"
 import { moneyRequest } from "../layers/moneyRequest.ts"
-import { checkout, confirm, find, owner, transfersOf, until } from "../layers/PaymentsBench.ts"
+import { checkout, confirm, find, owner, redelivered, transfersOf, until } from "../layers/PaymentsBench.ts"
 import { balance, Hooked, pay, ProvidersBench, put } from "../layers/ProvidersBench.ts"
 
 type Name = "stripe" | "paystack"
@@ -31,13 +31,13 @@ const deliver = Effect.fnUntraced(function*(name: Name, event: object) {
   const headers = name === "stripe"
     ? { "stripe-signature": `t=${t},v1=${v1}` }
     : { "x-paystack-signature": createHmac("sha512", secrets.paystack).update(body).digest("hex") }
-  const status = yield* Effect.promise(() =>
+  const { status } = yield* Effect.promise(() =>
     fetch(`${base}/api/webhooks/${name}`, {
       method: "POST",
       body,
       headers: { "content-type": "application/json", ...headers }
-    }).then((answer) => answer.status)
-  )
+    })
+  ).pipe(redelivered)
   assert.strictEqual(status, 200)
 })
 
@@ -77,6 +77,13 @@ const worked = (id: string) =>
     Effect.timeout("20 seconds")
   )
 
+/** So many events about a payment have come. */
+const heard = (id: string, events: number) =>
+  owner(`SELECT event_id FROM payments.webhook_inbox WHERE payment_id = $1`, [id]).pipe(
+    Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (rows) => rows.length >= events }),
+    Effect.timeout("20 seconds")
+  )
+
 /** Paid, while none of the provider's events arrives. */
 const paidUnheard = Effect.fnUntraced(function*(name: Name, currency: "USD" | "NGN") {
   const user = yield* newId(UserId)
@@ -110,6 +117,7 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })(
           yield* until(user, payment.id, "succeeded")
           const { url } = (yield* Fakes)[name]
           yield* Effect.promise(() => fetch(`${url}/_fake/redeliver`, { method: "POST" }))
+          yield* heard(payment.id, 2)
           yield* worked(payment.id)
           assert.strictEqual(yield* transfersOf(payment.id), 1)
           assert.strictEqual(yield* balance(user, currency), 10_000)
@@ -189,7 +197,8 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })(
         yield* control("stripe", "switches", { webhookLose: 0 })
         const made = yield* refund(user, payment.id, 4_000)
         yield* balance(user, "USD").pipe(
-          Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (now) => now === 6_000 })
+          Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (now) => now === 6_000 }),
+          Effect.timeout("20 seconds")
         )
         const { stripe } = yield* Fakes
         const there = [...stripe.fake.book.refunds.values()].find(({ metadata }) => metadata["refund_id"] === made.id)

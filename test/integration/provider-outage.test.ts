@@ -39,6 +39,19 @@ const passing = Effect.fnUntraced(function*<A, E, R>(work: Effect.Effect<A, E, R
   return yield* Fiber.join(fiber)
 })
 
+/**
+ * Once the circuit lets a call through. While it is made the clock stands: what succeeds did so without a retry. The one call may
+ * be a comparison's in the background, which runs every quarter of an hour; then the next one is after that.
+ */
+const afterwards = Effect.fnUntraced(function*<A, E, R>(work: Effect.Effect<A, E, R>) {
+  for (let turn = 0; turn < 4; turn++) {
+    yield* TestClock.adjust("31 seconds")
+    const exit = yield* Effect.exit(work)
+    if (Exit.isSuccess(exit)) return exit.value
+  }
+  return yield* work
+})
+
 const charge = Effect.fnUntraced(function*(user: UserId, name: Name, id: OperationId) {
   const request = { amount: Amount.make(10_000n), currency: currencies[name], provider: name }
   return yield* Effect.flatMap(Payments, (payments) => payments.charge(request)).pipe(
@@ -87,12 +100,10 @@ layer(ProvidersBench.pipe(Layer.provideMerge(today)), { timeout: "60 seconds" })
               assert.isAbove(answers.length, 10)
               const during = yield* attempts(name, id)
               assert.isAbove(during.length, 1)
-              // Five failures, then one call in half a minute: the circuit keeps the rest away.
-              assert.isAtMost(during.length, 20)
+              // Five failures, then one call in half a minute: the circuit keeps the rest away, and nobody else repeats any.
+              assert.isAtMost(during.length, 16)
               yield* switched(name, {})
-              yield* TestClock.adjust("31 seconds")
-              // From here on the clock stands: what succeeds did so without a retry.
-              const payment = yield* charge(user, name, id)
+              const payment = yield* afterwards(charge(user, name, id))
               assert.deepStrictEqual([...new Set(yield* attempts(name, id))], [id])
               assert.strictEqual(yield* made(name, id), 1)
               // Paystack tells a checkout's address once: where that was lost nobody can pay, and the charge is given up.
@@ -105,7 +116,7 @@ layer(ProvidersBench.pipe(Layer.provideMerge(today)), { timeout: "60 seconds" })
               assert.strictEqual(yield* balance(user, currencies[name]), isLost ? 0 : 10_000)
               assert.strictEqual(yield* transfersOf(payment.id), isLost ? 0 : 1)
             }),
-          60_000
+          150_000
         )
       }
     }

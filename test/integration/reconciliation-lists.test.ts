@@ -71,17 +71,14 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })("rea
       yield* paidBy(user, "paystack", "NGN")
       yield* put(`${paystack.url}/_fake/trouble`, { route: "POST /transferrecipient", status: 500, times: 1_000 })
       const { id } = yield* payout(user, "paystack", "NGN", 1_000)
-      // Its command has asked, and will ask again only in a second.
+      // Its command has asked and will ask again in a second, so both in one statement.
       yield* owner(
-        `SELECT 1 FROM payments.outgoing WHERE id = $1 AND begun_at IS NOT NULL AND sending_until IS NULL`,
+        `UPDATE payments.outgoing SET destination = '\\x00', updated_at = now() - interval '1 hour'
+          WHERE id = $1 AND begun_at IS NOT NULL AND sending_until IS NULL RETURNING id`,
         [id]
       ).pipe(
         Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (rows) => rows.length > 0 }),
         Effect.timeout("20 seconds")
-      )
-      yield* owner(
-        `UPDATE payments.outgoing SET destination = '\\x00', updated_at = now() - interval '1 hour' WHERE id = $1`,
-        [id]
       )
       yield* Effect.flatMap(Reconciliation, ({ askAboutStuck }) => askAboutStuck)
       const [row] = yield* owner(`SELECT status FROM payments.outgoing WHERE id = $1`, [id])

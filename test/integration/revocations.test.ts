@@ -111,5 +111,5 @@ layer(IdentityGround, { timeout: "60 seconds", excludeTestServices: true })("rev
       yield* eventually(status, (is) => is === "degraded")
       yield* operator("ROLLBACK")
       yield* eventually(status, (is) => is === "ok")
-    }).pipe(Effect.scoped), 30_000)
+    }).pipe(Effect.scoped), 120_000)
 })

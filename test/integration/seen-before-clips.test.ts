@@ -89,7 +89,7 @@ layer(Layer.merge(ground, Films.layer), { timeout: "120 seconds", excludeTestSer
           const shift = name === "trim a third off the start" ? seconds / 3 : 0
           assert.approximately(sighting.match.theirFrom - sighting.match.from, shift, 0.21, name)
         }
-      }), 120_000)
+      }), 600_000)
   }
 )
 
@@ -133,7 +133,7 @@ layer(Layer.merge(VideoBench, Films.layer), { timeout: "120 seconds", excludeTes
             earlierTo: 5
           })
         }),
-      120_000
+      600_000
     )
   }
 )

@@ -45,7 +45,8 @@ const raw = Effect.fnUntraced(function*(text: string) {
   return yield* Effect.callback<string>((resume) => {
     let answer = ""
     const socket = connect("port" in address ? address.port : 0, "127.0.0.1", () => socket.write(text))
-    socket.on("data", (data) => void (answer += data.toString())).on("close", () => resume(Effect.succeed(answer)))
+    socket.on("data", (data) => void (answer += data.toString())).on("error", () => {})
+    socket.on("close", () => resume(Effect.succeed(answer)))
   })
 })
 

@@ -25,7 +25,8 @@ const counter = HttpApiGroup.make("counter")
     HttpApiEndpoint.post("held", "/held", { payload: Item, success: Item }).annotate(AdmissionClass, "payments"),
     HttpApiEndpoint.post("hook", "/hook", { payload: bytes, success: Size })
       .annotate(AdmissionClass, "payments")
-      .annotate(AnsweredWithin, 200),
+      // Long enough for whoever sends all of it, however busy the machine is.
+      .annotate(AnsweredWithin, 2_000),
     HttpApiEndpoint.get("read", "/read", { success: Size })
   )
   .middleware(Admission)

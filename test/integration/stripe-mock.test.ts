@@ -8,6 +8,7 @@ import { createServer } from "node:http"
 import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { freePort } from "../../bench/ports.ts"
 import { PaymentId, PayoutId, RefundId } from "../../src/domain/Ids.ts"
 import { Amount } from "../../src/domain/Money.ts"
 import { makeStripeGateway } from "../../src/layers/stripe/StripeGateway.ts"
@@ -39,14 +40,6 @@ if (binary === undefined) {
     "\nNOT CHECKED: requests to Stripe against its published API. That takes Go and the module "
       + `github.com/stripe/stripe-mock@${version}, and one of them is not at hand.\n`
   )
-}
-
-const freePort = async () => {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const address = server.address()
-  await new Promise((closed) => server.close(closed))
-  return typeof address === "object" && address !== null ? address.port : 0
 }
 
 const isListening = (port: number) =>

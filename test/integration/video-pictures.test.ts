@@ -57,7 +57,7 @@ layer(Layer.merge(VideoBench, Clips.layer), { timeout: "60 seconds", excludeTest
         const list = yield* Effect.flatMap(Videos, (videos) => videos.submissions(user, Option.none(), 10))
         assert.isString(list.items[0]?.thumbnailUrl)
       }),
-    180_000
+    600_000
   )
 
   it.effect(
@@ -84,7 +84,7 @@ layer(Layer.merge(VideoBench, Clips.layer), { timeout: "60 seconds", excludeTest
           assert.strictEqual(answer.headers.get("content-type"), "application/problem+json")
         }
       }),
-    180_000
+    600_000
   )
 
   it.effect("are none for a file that could not be decoded", () =>
@@ -94,5 +94,5 @@ layer(Layer.merge(VideoBench, Clips.layer), { timeout: "60 seconds", excludeTest
       yield* verifyNext
       const done = yield* seen(user, asked.id)
       assert.deepStrictEqual([done.status, done.thumbnailUrl, done.contactSheetUrl], ["rejected", undefined, undefined])
-    }), 180_000)
+    }), 600_000)
 })

@@ -23,7 +23,7 @@ import {
 } from "../layers/VideoBench.ts"
 
 // Verification is at the lowest priority: on a machine that is busy with other tests it waits.
-vi.setConfig({ testTimeout: 180_000 })
+vi.setConfig({ testTimeout: 600_000 })
 
 const bytes = (text: string) => new Uint8Array(Buffer.from(text))
 const clip = (name: string) =>

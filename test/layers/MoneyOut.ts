@@ -80,3 +80,9 @@ export const posted = (prefix: string) =>
     owner(`SELECT count(*)::int FROM wallet.transfers WHERE key LIKE $1 || '%'`, [prefix]),
     (rows) => rows[0]?.[0]
   )
+
+export const untilPosted = (prefix: string) =>
+  posted(prefix).pipe(
+    Effect.repeat({ schedule: Schedule.spaced("20 millis"), until: (transfers) => transfers !== 0 }),
+    Effect.timeout("20 seconds")
+  )

@@ -151,6 +151,15 @@ export const deliver = Effect.fnUntraced(function*(
       body,
       headers: { "content-type": "application/json", "sandbox-signature": signature, "x-forwarded-for": from }
     }).then(async (answer) => ({ status: answer.status, code: Code(await answer.json()).code }))
-  )
+  ).pipe(redelivered)
 })
+
+/** A busy machine may not answer in the time that a webhook has: it says 503 then, and providers send the event again. */
+export const redelivered = <A extends { readonly status: number }, E, R>(delivery: Effect.Effect<A, E, R>) =>
+  Effect.repeat(delivery, {
+    schedule: Schedule.spaced("200 millis"),
+    times: 50,
+    until: ({ status }) => status !== 503
+  })
+
 const Code = Schema.decodeUnknownSync(Schema.Struct({ code: Schema.optionalKey(Schema.String) }))

@@ -1,5 +1,5 @@
 import { PgConnection } from "@effect/sql-pg"
-import { Context, Effect, Layer, Logger, Option, Ref, Schema } from "effect"
+import { Context, Effect, Layer, Logger, Option, Ref, Schedule, Schema } from "effect"
 import { HttpServer } from "effect/http"
 import { createHash } from "node:crypto"
 import { mkdtemp, rm } from "node:fs/promises"
@@ -155,6 +155,13 @@ export const put = Effect.fnUntraced(function*(uploadUrl: string, body: BodyInit
     }
   })
 })
+
+/** The same, sent again while senders that hung up before are still being cleared away. */
+export const putInTurn = (uploadUrl: string, body: BodyInit) =>
+  put(uploadUrl, body).pipe(
+    Effect.repeat({ schedule: Schedule.spaced("10 millis"), until: ({ status }) => status !== 503 }),
+    Effect.timeout("30 seconds")
+  )
 
 export const announce = Effect.fnUntraced(function*(owner: UserId, bytes: number, digest?: string) {
   const videos = yield* Videos

@@ -17,6 +17,20 @@ const provider = "stripe" as const
 export const refused = (code: string, detail: string) => new ProviderRefused({ provider, code, detail })
 const away = (detail: string, retryAfter = 5) => new ProviderUnavailable({ provider, retry_after: retryAfter, detail })
 
+/**
+ * Even without retries the package sends once more what a closed connection cut off, by the error's code (its `_shouldRetry`): a call
+ * that nobody counted, made after its time was over. Without a code it does not.
+ */
+const oneAttempt = () => {
+  const client = Stripe.createNodeHttpClient()
+  const makeRequest = client.makeRequest.bind(client)
+  client.makeRequest = (...request) =>
+    makeRequest(...request).catch((cause: unknown) => {
+      throw new Error("The connection broke.", { cause })
+    })
+  return client
+}
+
 /** Stripe's package without its own retries: ours are counted, limited and spent from a budget. */
 export const stripeClient = ({ apiBase, secretKey }: StripeSettings): Stripe => {
   const { hostname, port, protocol } = new URL(apiBase)
@@ -26,6 +40,7 @@ export const stripeClient = ({ apiBase, secretKey }: StripeSettings): Stripe => 
     port: port === "" ? (plain ? 80 : 443) : port,
     protocol: plain ? "http" : "https",
     maxNetworkRetries: 0,
+    httpClient: oneAttempt(),
     timeout: 10_000,
     telemetry: false
   })

@@ -15,17 +15,26 @@ const Registered = Schema.decodeUnknownSync(
   })
 )
 
-/** Registers a customer over HTTP, from an address of their own. */
+const mostTries = 50
+
+/** Registers a customer over HTTP, from an address of their own; comes again when a server that has just started is too busy. */
 export const register = (base: string, name: string, number: number) =>
   Effect.promise(async (): Promise<Customer> => {
-    const answer = await fetch(`${base}/api/auth/register`, {
-      method: "POST",
-      headers: {
-        "content-type": "application/json",
-        "x-forwarded-for": `198.51.${Math.floor(number / 250)}.${number % 250 + 1}`
-      },
-      body: JSON.stringify({ email: `${name}-${number}@example.com`, password: "a long enough passphrase" })
-    })
+    const ask = () =>
+      fetch(`${base}/api/auth/register`, {
+        method: "POST",
+        headers: {
+          "content-type": "application/json",
+          "x-forwarded-for": `198.51.${Math.floor(number / 250)}.${number % 250 + 1}`
+        },
+        body: JSON.stringify({ email: `${name}-${number}@example.com`, password: "a long enough passphrase" })
+      })
+    let answer = await ask()
+    for (let tries = 0; answer.status === 503 && tries < mostTries; tries++) {
+      await answer.body?.cancel()
+      await new Promise((resume) => setTimeout(resume, 200))
+      answer = await ask()
+    }
     if (answer.status !== 201) throw new Error(`register answered ${answer.status}: ${await answer.text()}`)
     const { tokens, user } = Registered(await answer.json())
     return { id: user.id, token: tokens.accessToken }
