@@ -56,6 +56,17 @@ export const call = (url: string, options: Call = {}): Effect.Effect<Answer, Une
     orElse: () => Effect.fail(new Unexpected({ message: `${url} did not answer in 20 s` }))
   }))
 
+/** A question that came too often is put again when the server says that it may be: who looks on is not to be what fails. */
+const ask = Effect.fnUntraced(function*(url: string, options: Call) {
+  const isQuestion = (options.method ?? "GET") === "GET" && options.json === undefined
+  let answer = yield* call(url, options)
+  for (let n = 0; n < 5 && isQuestion && answer.status === 429; n++) {
+    yield* Effect.sleep(`${Number(answer.headers.get("retry-after") ?? 1)} seconds`)
+    answer = yield* call(url, options)
+  }
+  return answer
+})
+
 /** The same, and what must come back. */
 export const expect = <S extends Schema.Codec<unknown, unknown>>(
   url: string,
@@ -64,7 +75,7 @@ export const expect = <S extends Schema.Codec<unknown, unknown>>(
   options: Call = {}
 ): Effect.Effect<{ readonly answer: Answer; readonly body: S["Type"] }, Unexpected> =>
   Effect.gen(function*() {
-    const answer = yield* call(url, options)
+    const answer = yield* ask(url, options)
     if (answer.status !== status) {
       return yield* new Unexpected({
         message: `${options.method ?? "GET"} ${url} answered ${answer.status}: ${JSON.stringify(answer.body)}`
