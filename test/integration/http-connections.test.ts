@@ -64,14 +64,14 @@ it.live(
       // The one that nobody looks for was there first, and is as late.
       const overlooked = yield* trickling(never)
       // Three times, which is longer than any interval but its own would have left it alone.
-    for (let n = 0; n < 3; n++) {
-      const late = yield* trickling(often)
-      yield* until(() => late.closed)
-      assert.match(late.answer, /^HTTP\/1\.1 408 /)
-      assert.include(late.answer, "application/problem+json")
-      assert.include(late.answer, "\"code\":\"RequestTimeout\"")
-    }
-    assert.deepStrictEqual([overlooked.closed, overlooked.answer], [false, ""])
+      for (let n = 0; n < 3; n++) {
+        const late = yield* trickling(often)
+        yield* until(() => late.closed)
+        assert.match(late.answer, /^HTTP\/1\.1 408 /)
+        assert.include(late.answer, "application/problem+json")
+        assert.include(late.answer, "\"code\":\"RequestTimeout\"")
+      }
+      assert.deepStrictEqual([overlooked.closed, overlooked.answer], [false, ""])
     }).pipe(Effect.scoped),
   60_000
 )
