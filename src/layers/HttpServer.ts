@@ -154,6 +154,7 @@ export const serveHttp = <A, E, R>(routes: Layer.Layer<A, E, R>, options: HttpSe
   )
   // The identity middleware makes Effect open a server span, and so a trace id, for every request, exporter or not.
   const served = HttpRouter.serve(routes.pipe(Layer.provide(edge)), {
+    routerConfig: RouteTable.spelling,
     disableLogger: true,
     disableListenLog: true,
     middleware: (app) => app
