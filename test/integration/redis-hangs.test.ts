@@ -74,7 +74,7 @@ const door = (to: number, hangs: boolean) =>
 /** The store in a scope of its own, whose end is that of the process. */
 const opened = Effect.fnUntraced(function*(url: Redacted.Redacted) {
   const scope = yield* Scope.make()
-  const context = yield* Layer.buildWithScope(redisStore(url).pipe(Layer.provide(Logger.layer([]))), scope)
+  const context = yield* Layer.buildWithScope(redisStore(url), scope)
   const store = Context.get(context, RateLimiter.RateLimiterStore)
   const asked = Effect.exit(store.fixedWindow({ key: "k", tokens: 1, refillRate: Duration.minutes(1), limit: 1_000 }))
   // In a fiber of its own: an end that never comes could not be given up otherwise. The time is far longer than one takes.
@@ -97,7 +97,7 @@ describe.skipIf(noRedis)("a Redis that takes commands and answers none", () => {
       state.hangs = true
       assert.isFalse(yield* asked, "a question is on its way when the end comes")
       assert.isTrue(Option.isSome(yield* end))
-    }).pipe(Effect.scoped), 60_000)
+    }).pipe(Effect.scoped, Effect.provide(Logger.layer([]))), 60_000)
 
   it.live("does not keep a process from starting and ending, either", () =>
     Effect.gen(function*() {
@@ -107,7 +107,7 @@ describe.skipIf(noRedis)("a Redis that takes commands and answers none", () => {
       yield* until(Effect.sync(() => state.heard > 0), true)
       assert.isFalse(yield* asked)
       assert.isTrue(Option.isSome(yield* end))
-    }).pipe(Effect.scoped), 60_000)
+    }).pipe(Effect.scoped, Effect.provide(Logger.layer([]))), 60_000)
 
   it.live(
     "is asked over another connection once it is back, though the first one stays deaf for good",
@@ -126,7 +126,7 @@ describe.skipIf(noRedis)("a Redis that takes commands and answers none", () => {
         yield* until(asked, true)
         assert.isAbove(state.taken, before)
         assert.isTrue(Option.isSome(yield* end))
-      }).pipe(Effect.scoped),
+      }).pipe(Effect.scoped, Effect.provide(Logger.layer([]))),
     120_000
   )
 })
