@@ -31,7 +31,7 @@ export const rolesSecret = secret("DATABASE_ROLES_SECRET")
 /** Times of a pool. A whole transaction has four seconds, so that no statement of it may have more. */
 export const databaseLimits = Config.all({
   /** How long a request waits for one of its bulkhead's connections. */
-  acquire: duration("DATABASE_ACQUIRE_LIMIT", "500 millis", { from: "10 millis", to: "10 seconds" }),
+  acquire: duration("DATABASE_ACQUIRE_LIMIT", "500 millis", { from: "1 millis", to: "10 seconds" }),
   statement: duration("DATABASE_STATEMENT_LIMIT", "3 seconds", { from: "100 millis", to: "4 seconds" }),
   lock: duration("DATABASE_LOCK_LIMIT", "1 second", { from: "50 millis", to: "4 seconds" }),
   connect: duration("DATABASE_CONNECT_LIMIT", "2 seconds", { from: "100 millis", to: "30 seconds" })
