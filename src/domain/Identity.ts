@@ -156,7 +156,7 @@ export class InvalidToken extends Problem<InvalidToken>()("InvalidToken", {
   title: "The token is not valid any more: ask for another mail"
 }, { code: Schema.tag("InvalidToken") }) {}
 
-/** Limits of docs/security.md for refresh tokens. */
+/** Limits of docs/security.md for refresh tokens: the longest that a deployment can set, and the defaults. */
 export const sessionLimits = {
   idle: Duration.days(7),
   absolute: Duration.days(30),
@@ -184,19 +184,23 @@ export interface PresentedToken {
  */
 export type RefreshDecision = "rotate" | "replay" | "reuse" | "refuse"
 
-export const decideRefresh = (token: PresentedToken, now: DateTime.Utc): RefreshDecision => {
+export const decideRefresh = (
+  token: PresentedToken,
+  now: DateTime.Utc,
+  grace: Duration.Duration
+): RefreshDecision => {
   const over = token.revoked || token.userDisabled
     || DateTime.isGreaterThanOrEqualTo(now, token.expiresAt)
     || DateTime.isGreaterThanOrEqualTo(now, token.idleExpiresAt)
   if (over) return "refuse"
   if (Option.isNone(token.usedAt)) return "rotate"
   if (token.succeeded) return "reuse"
-  return DateTime.isLessThanOrEqualTo(now, DateTime.addDuration(token.usedAt.value, sessionLimits.grace))
+  return DateTime.isLessThanOrEqualTo(now, DateTime.addDuration(token.usedAt.value, grace))
     ? "replay"
     : "reuse"
 }
 
-/** One row of docs/security.md: failures of one account or one address within the window. */
+/** One row of docs/security.md: failures of one account or one address within the window. Defaults. */
 export const loginLimits = {
   account: 5,
   address: 50,

@@ -36,6 +36,12 @@ const wrongHeader = (name: string, detail: string) =>
 const wrongVersion = new TusVersionUnsupported({ detail: `Tus-Resumable must be ${version}.` })
 const wrongType = new UnsupportedMediaType({ detail: `PATCH takes a body of Content-Type ${mediaType}.` })
 
+const encoded = new UnsupportedMediaType({ detail: "Bytes are taken as they are, without a Content-Encoding." })
+
+/** Stored as they came, compressed bytes would not be the video that was announced. */
+const plain = ({ headers }: HttpServerRequest.HttpServerRequest) =>
+  (headers["content-encoding"] ?? "identity").toLowerCase() === "identity" ? Effect.void : Effect.fail(encoded)
+
 /** The signed URL is the permission: browsers and apps send the bytes here without a token. */
 const grant = Effect.gen(function*() {
   const read = Effect.all([HttpRouter.schemaPathParams(Path), HttpServerRequest.schemaSearchParams(Query)])
@@ -46,6 +52,7 @@ const grant = Effect.gen(function*() {
 
 const put = Effect.fnUntraced(function*(uploads: Uploads["Service"]) {
   const request = yield* HttpServerRequest.HttpServerRequest
+  yield* plain(request)
   const length = request.headers["content-length"]
   const answer = yield* uploads.receive({
     ...(yield* grant),
@@ -103,6 +110,7 @@ const checksumOf = Effect.fnUntraced(function*(header: string | undefined) {
 const patch = (uploads: Uploads["Service"]) =>
   speaking(Effect.fnUntraced(function*(request) {
     if (request.headers["content-type"] !== mediaType) return yield* wrongType
+    yield* plain(request)
     const progress = yield* uploads.append({
       ...(yield* grant),
       offset: yield* offsetOf(request.headers["upload-offset"]),

@@ -54,12 +54,13 @@ import { Wallets } from "../services/Wallets.ts"
 import { WebhookEndpoints } from "../services/WebhookEndpoints.ts"
 import { Webhooks } from "../services/Webhooks.ts"
 import * as Settings from "./Config.ts"
+import * as Edge from "./EdgeSettings.ts"
 import { serveHttp } from "./HttpServer.ts"
 import { IdentityLive } from "./IdentityLive.ts"
 import { LimitsLive } from "./LimitsLive.ts"
 import { PaymentsLive } from "./PaymentsLive.ts"
 import { RewardsLive } from "./RewardsLive.ts"
-import { classesOf, mostUnanswered } from "./Shedding.ts"
+import { classesOf } from "./Shedding.ts"
 import { VerdictsLive, VideoLive } from "./VideoLive.ts"
 import { WalletLive } from "./WalletLive.ts"
 
@@ -78,7 +79,7 @@ const Perimeter = Layer.mergeAll(
   RoleRequiredLive,
   RateLimitLive,
   AddressRateLimitLive,
-  AdmissionLive(),
+  Layer.unwrap(Effect.map(Edge.admission, AdmissionLive)),
   IdempotencyLive
 )
 
@@ -153,20 +154,19 @@ export const ApiRoutes = Layer.mergeAll(
   PrometheusMetrics.layerHttp()
 )
 
-const webhookBytes = 1024 * 1024
-const otherBytes = 64 * 1024
-
 /** The API process: its routes behind the HTTP edge on PORT, over the bulkheads. */
 export const ApiLive = Layer.unwrap(Effect.gen(function*() {
+  const { most, mostArriving, mostOfWebhook } = yield* Edge.bodies
   return serveHttp(ApiRoutes, {
+    ...(yield* Edge.connections),
+    ...(yield* Edge.requests),
     port: yield* Settings.port("PORT", 3000),
     host: yield* Settings.host,
     portVariable: "PORT",
     corsOrigins: yield* Settings.corsOrigins,
-    grace: yield* Settings.drainGrace,
     lean: true,
     strangers: yield* Strangers.ofApi,
-    shedding: { classOf: classesOf(Api), limits: mostUnanswered },
-    maxBodyBytes: (route) => route?.startsWith("/api/webhooks/") === true ? webhookBytes : otherBytes
+    shedding: { classOf: classesOf(Api), limits: yield* Edge.unanswered, mostArriving },
+    maxBodyBytes: (route) => route?.startsWith("/api/webhooks/") === true ? mostOfWebhook : most
   })
 })).pipe(Layer.provide(LimitsLive), Layer.provide(Bulkheads), Layer.provide(NodeCrypto.layerMac))

@@ -1,5 +1,6 @@
 import { Config, Schema } from "effect"
 import { Currency, defaultCurrencies } from "../domain/Money.ts"
+import { duration } from "./Bounded.ts"
 import { secret } from "./Secrets.ts"
 
 /**
@@ -27,11 +28,14 @@ export const encryptionSecrets = Config.all({
 export const databaseUrl = Config.Redacted("DATABASE_URL")
 export const rolesSecret = secret("DATABASE_ROLES_SECRET")
 
-/** How long a request waits for one of its bulkhead's connections (docs/security.md: 500 ms). */
-export const acquireLimit = Config.Duration("DATABASE_ACQUIRE_LIMIT").pipe(Config.withDefault("500 millis"))
-
-/** How long readiness answers 503 before the server stops taking connections (docs/security.md: 5 s). */
-export const drainGrace = Config.Duration("DRAIN_GRACE").pipe(Config.withDefault("5 seconds"))
+/** Times of a pool. A whole transaction has four seconds, so that no statement of it may have more. */
+export const databaseLimits = Config.all({
+  /** How long a request waits for one of its bulkhead's connections. */
+  acquire: duration("DATABASE_ACQUIRE_LIMIT", "500 millis", { from: "1 millis", to: "10 seconds" }),
+  statement: duration("DATABASE_STATEMENT_LIMIT", "3 seconds", { from: "100 millis", to: "4 seconds" }),
+  lock: duration("DATABASE_LOCK_LIMIT", "1 second", { from: "50 millis", to: "4 seconds" }),
+  connect: duration("DATABASE_CONNECT_LIMIT", "2 seconds", { from: "100 millis", to: "30 seconds" })
+})
 
 const minorUnits = (name: string, fallback: number) =>
   Config.schema(Schema.NumberFromString.check(Schema.isInt(), Schema.isBetween({ minimum: 0, maximum: 1e15 })), name)

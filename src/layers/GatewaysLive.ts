@@ -3,7 +3,8 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Config, Effect, Layer, Option } from "effect"
 import { CircuitBreaker } from "effect/persistence"
 import { type Gateway, Gateways } from "../services/Gateway.ts"
-import { guarded } from "../services/GatewayPolicy.ts"
+import { guarded, ProviderSettings } from "../services/GatewayPolicy.ts"
+import { providerSettings } from "./BulkheadSettings.ts"
 import * as Settings from "./Config.ts"
 import { makePaystackGateway } from "./paystack/PaystackGateway.ts"
 import { makeSandboxGateway } from "./SandboxGateway.ts"
@@ -25,6 +26,7 @@ const stripe = Effect.gen(function*() {
       secretKey: secretKey.value,
       webhookSecrets: [yield* issued("STRIPE_WEBHOOK_SECRET", apiBase, /^whsec_/), ...Option.toArray(connected)],
       apiBase,
+      timeout: (yield* ProviderSettings).limitMillis,
       returnUrl: yield* (firstOrigin === undefined ? returnUrl : returnUrl.pipe(Config.withDefault(firstOrigin)))
     })
   ]
@@ -67,6 +69,7 @@ export const GatewaysLive = Layer.effect(
   })
 ).pipe(
   Layer.provide([
+    providerSettings,
     NodeHttpClient.layerUndici,
     NodeCrypto.layerMac,
     NodeCrypto.layerDigest,

@@ -22,6 +22,14 @@ export interface HttpServerOptions {
   readonly grace?: Duration.Input
   /** How long requests in flight may take to end after that. Default 20 s. */
   readonly drain?: Duration.Input
+  /** Milliseconds in which a head must have arrived. Default 10 s, and never more than the whole request has. */
+  readonly headersTimeout?: number
+  /** Milliseconds between two looks for requests that are late: by so much they may be later. Default 2 s. */
+  readonly checkInterval?: number
+  /** Milliseconds for which a connection stays open without a request. Default 65 s, longer than most balancers keep it. */
+  readonly keepAlive?: number
+  /** Connections that the kernel may hold before they are accepted. Default 8192; the kernel has a bound of its own. */
+  readonly backlog?: number
   /** Bytes a body may have on a route, by its pattern. Default 64 KiB everywhere. */
   readonly maxBodyBytes?: (route: string | undefined) => number
   /** Milliseconds in which a whole request must have arrived, and should be answered. Default 15 s; uploads need more. */
@@ -57,12 +65,14 @@ const cannotListen = ({ host, port, portVariable }: HttpServerOptions) => (error
 }
 
 // Node's defaults allow a client to hold a connection for 5 minutes with half a request, and 16 KiB of headers.
-const nodeServer = (requestTimeout: number, stalled: number): Server => {
+const nodeServer = (options: HttpServerOptions): Server => {
+  const { checkInterval = 2_000, headersTimeout = 10_000, keepAlive = 65_000, stalled = 30_000 } = options
+  const requestTimeout = options.requestTimeout ?? 15_000
   const server = createServer({
-    headersTimeout: Math.min(10_000, requestTimeout),
+    headersTimeout: Math.min(headersTimeout, requestTimeout),
     requestTimeout,
-    connectionsCheckingInterval: 2_000,
-    keepAliveTimeout: 65_000,
+    connectionsCheckingInterval: checkInterval,
+    keepAliveTimeout: keepAlive,
     maxHeaderSize: 8 * 1024,
     // Node would refuse it with an empty body; the edge does with a problem.
     requireHostHeader: false
@@ -103,7 +113,7 @@ const carryingLittle = (server: HttpServer.HttpServer["Service"]): HttpServer.Ht
  */
 export const serveHttp = <A, E, R>(routes: Layer.Layer<A, E, R>, options: HttpServerOptions) => {
   const table = RouteTable.make()
-  const server = nodeServer(options.requestTimeout ?? 15_000, options.stalled ?? 30_000)
+  const server = nodeServer(options)
   const edge = Edge.layer(
     {
       corsOrigins: options.corsOrigins,
@@ -119,7 +129,7 @@ export const serveHttp = <A, E, R>(routes: Layer.Layer<A, E, R>, options: HttpSe
     NodeHttpServer.make(() => server, {
       port: options.port,
       host: options.host,
-      backlog: 8192,
+      backlog: options.backlog ?? 8192,
       gracefulShutdownTimeout: options.drain ?? Duration.seconds(20)
     }).pipe(
       Effect.mapError(cannotListen(options)),
@@ -144,6 +154,7 @@ export const serveHttp = <A, E, R>(routes: Layer.Layer<A, E, R>, options: HttpSe
   )
   // The identity middleware makes Effect open a server span, and so a trace id, for every request, exporter or not.
   const served = HttpRouter.serve(routes.pipe(Layer.provide(edge)), {
+    routerConfig: RouteTable.spelling,
     disableLogger: true,
     disableListenLog: true,
     middleware: (app) => app

@@ -22,6 +22,7 @@ import { IdentityStore } from "../services/IdentityStore.ts"
 import { IdentityTokenStore } from "../services/IdentityTokenStore.ts"
 import { Passwords } from "../services/Passwords.ts"
 import { Users } from "../services/Users.ts"
+import { identitySettings } from "./BulkheadSettings.ts"
 import { consume } from "./Consumers.ts"
 import { MailerLive, MailSettingsLive } from "./Mailers.ts"
 import { pool } from "./Pools.ts"
@@ -143,20 +144,24 @@ export const watchPeers = Effect.gen(function*() {
   return yield* every("10 seconds", round)
 })
 
-/** What the bulkhead offers, over its own pool, without anything that runs by itself. */
-export const IdentityServices = Layer.unwrap(
-  Effect.gen(function*() {
-    const refreshSecret = yield* secret("REFRESH_TOKEN_SECRET")
-    const services = Layer.mergeAll(Identity.layer, Credentials.layer, IdentityAdmin.layer).pipe(
-      Layer.provideMerge(Sessions.layer({ refreshSecret })),
-      Layer.provideMerge(yield* accessTokens),
-      Layer.provideMerge(LoginLimit.layer),
-      Layer.provideMerge(Layer.mergeAll(Revocations.layer, SecurityEvents.layer, MailRequests.layer)),
-      Layer.provideMerge(Passwords.layer)
-    )
-    return Users.layer.pipe(Layer.provideMerge(services), Layer.provideMerge(stores))
-  })
-)
+/** What the bulkhead offers, over its own pool, without anything that runs by itself, as these settings say. */
+export const identityServices = <E>(settings: Layer.Layer<never, E>) =>
+  Layer.unwrap(
+    Effect.gen(function*() {
+      const refreshSecret = yield* secret("REFRESH_TOKEN_SECRET")
+      const services = Layer.mergeAll(Identity.layer, Credentials.layer, IdentityAdmin.layer).pipe(
+        Layer.provideMerge(Sessions.layer({ refreshSecret })),
+        Layer.provideMerge(yield* accessTokens),
+        Layer.provideMerge(LoginLimit.layer),
+        Layer.provideMerge(Layer.mergeAll(Revocations.layer, SecurityEvents.layer, MailRequests.layer)),
+        Layer.provideMerge(Passwords.layer)
+      )
+      return Users.layer.pipe(Layer.provideMerge(services), Layer.provideMerge(stores), Layer.provide(settings))
+    })
+  )
+
+/** … as the environment says. */
+export const IdentityServices = identityServices(identitySettings)
 
 /** The identity bulkhead: accounts, sessions, access tokens, and what other bulkheads may ask of users. */
 export const IdentityLive = Layer.mergeAll(

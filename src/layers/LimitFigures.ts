@@ -1,6 +1,7 @@
-import { Config, Effect, Layer, Option, Schema } from "effect"
+import { Config, Effect, Layer, Schema } from "effect"
 import { Figures } from "../http/middleware/Limits.ts"
 import * as Policies from "../http/middleware/Policies.ts"
+import { integer } from "./Bounded.ts"
 
 const seconds = { s: 1, m: 60, h: 3_600 } as const
 const form = /^([1-9][0-9]{0,6})\/([1-9][0-9]{0,4})([smh])$/
@@ -21,19 +22,29 @@ const Figure = Schema.String.check(
 /** LIMIT_USER for `user`, LIMIT_EMAIL_TRANSFERS for `email-transfers`. */
 export const variableOf = (name: string): string => `LIMIT_${name.toUpperCase().replaceAll("-", "_")}`
 
-/** What the database counts has its figures in the service. */
-export const configurable = Object.values(Policies).filter(({ countedBy }) => countedBy !== "database")
+/** A variable such as LIMIT_USER=300/10s. */
+export const figure = (variable: string, fallback: { readonly limit: number; readonly windowSeconds: number }) =>
+  Config.schema(Figure, variable).pipe(
+    Config.map((text) => read(text) ?? fallback),
+    Config.withDefault(fallback)
+  )
 
-/** The figures that a deployment sets of its own; read once, when the limits are built. */
+/** Unfinished uploads are so many at once, not in some time. */
+export const configurable = Object.values(Policies).filter(({ name }) => name !== Policies.unfinishedUploads.name)
+
+/** Uploads of one member that are not finished. */
+export const unfinishedUploads = integer("UPLOADS_UNFINISHED", Policies.unfinishedUploads.limit, { from: 1, to: 100 })
+
+/** The figures in force; read once, when the limits are built. */
 export const figuresLive = Layer.effect(
   Figures,
   Effect.gen(function*() {
     const own = new Map<string, { readonly limit: number; readonly windowSeconds: number }>()
-    for (const { name } of configurable) {
-      const text = yield* Config.option(Config.schema(Figure, variableOf(name)))
-      const figure = Option.isSome(text) ? read(text.value) : undefined
-      if (figure !== undefined) own.set(name, figure)
+    for (const { limit, name, windowSeconds } of configurable) {
+      own.set(name, yield* figure(variableOf(name), { limit, windowSeconds }))
     }
+    const { name, windowSeconds } = Policies.unfinishedUploads
+    own.set(name, { limit: yield* unfinishedUploads, windowSeconds })
     return own
   })
 )

@@ -2,6 +2,8 @@ import { Config, Effect, Layer, Option, Result, Schema } from "effect"
 import { IpNetwork, NetAddress } from "effect/net"
 import { ClientAddress } from "../http/middleware/ClientAddress.ts"
 import { Limits } from "../http/middleware/Limits.ts"
+import { MostInFlight } from "../http/middleware/RateLimitLive.ts"
+import { duration, integer } from "./Bounded.ts"
 import { figuresLive } from "./LimitFigures.ts"
 import { boundedMemoryStore } from "./RateLimiterMemory.ts"
 import { redisStore } from "./RateLimiterRedis.ts"
@@ -34,17 +36,17 @@ const trustedProxies = Config.Array(ProxyEntry, "TRUSTED_PROXIES").pipe(
 
 /** Counters in Redis where REDIS_URL is set, for several API processes; else in memory, for one. */
 const store = Layer.unwrap(
-  Effect.map(
-    Config.option(Config.Redacted("REDIS_URL")),
-    Option.match({
-      onNone: () => boundedMemoryStore,
-      onSome: redisStore
-    })
-  )
+  Effect.gen(function*() {
+    const url = yield* Config.option(Config.Redacted("REDIS_URL"))
+    // What a request waits for the store at most, before its policy says what becomes of it uncounted.
+    const longest = yield* duration("REDIS_CALL_LIMIT", "50 millis", { from: "5 millis", to: "1 second" })
+    return Option.match(url, { onNone: () => boundedMemoryStore, onSome: (url) => redisStore(url, longest) })
+  })
 )
 
 /** What the rate limit and authorization middlewares stand on. */
-export const LimitsLive = Layer.merge(
+export const LimitsLive = Layer.mergeAll(
   Limits.layer.pipe(Layer.provide([store, figuresLive])),
-  Layer.unwrap(Effect.map(trustedProxies, ClientAddress.layer))
+  Layer.unwrap(Effect.map(trustedProxies, ClientAddress.layer)),
+  Layer.effect(MostInFlight, integer("LIMIT_IN_FLIGHT", 64, { from: 1, to: 10_000 }))
 )

@@ -1,4 +1,5 @@
 import { Effect, Layer } from "effect"
+import { payoutsAtOnce } from "../domain/Payouts.ts"
 import { PaymentActs } from "../services/AuditStore.ts"
 import { PaymentCommands, paymentCommands } from "../services/Commands.ts"
 import { PaymentQueue, paymentQueue } from "../services/CommandStore.ts"
@@ -20,6 +21,7 @@ import { Webhooks } from "../services/Webhooks.ts"
 import * as Settings from "./Config.ts"
 import { consume } from "./Consumers.ts"
 import { GatewaysLive } from "./GatewaysLive.ts"
+import { figure } from "./LimitFigures.ts"
 import { pool } from "./Pools.ts"
 import { queueMetrics } from "./QueueMetrics.ts"
 import { every, supervised } from "./Supervision.ts"
@@ -41,7 +43,8 @@ const payoutSettings = Layer.effect(
     return {
       currencies: yield* Settings.currencies,
       approvalAbove: yield* Settings.payoutApprovalAbove,
-      dailyLimit: yield* Settings.payoutDailyLimit
+      dailyLimit: yield* Settings.payoutDailyLimit,
+      atOnce: yield* figure("LIMIT_PAYOUTS", payoutsAtOnce)
     }
   })
 )

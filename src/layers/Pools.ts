@@ -1,5 +1,5 @@
 import { PgClient } from "@effect/sql-pg"
-import { Config, type Duration, Effect, Fiber, Layer, Option, Predicate, Redacted } from "effect"
+import { Config, Duration, Effect, Fiber, Layer, Option, Predicate, Redacted } from "effect"
 import { Reactivity } from "effect/reactivity"
 import { SqlClient, type SqlConnection, SqlError } from "effect/sql"
 import { createHmac, randomBytes } from "node:crypto"
@@ -111,16 +111,21 @@ export const pool = (bulkhead: Bulkhead) =>
   Layer.effect(
     SqlClient.SqlClient,
     Effect.gen(function*() {
+      const limits = yield* Settings.databaseLimits
       const client = yield* PgClient.make({
         ...parts(yield* urlOf(bulkhead)),
         // The pool's own name, so that processes which share a database can be counted, each once.
         applicationName: `midnight-${bulkheads[bulkhead].role} ${randomBytes(4).toString("hex")}`
           + (bulkhead === "revocations" ? " revocations" : ""),
         maxConnections: bulkheads[bulkhead].connections,
-        connectTimeout: "2 seconds",
-        startupParameters: { statement_timeout: "3000", lock_timeout: "1000", TimeZone: "UTC" }
+        connectTimeout: limits.connect,
+        startupParameters: {
+          statement_timeout: String(Duration.toMillis(limits.statement)),
+          lock_timeout: String(Duration.toMillis(limits.lock)),
+          TimeZone: "UTC"
+        }
       })
-      return yield* patient(client, yield* Settings.acquireLimit)
+      return yield* patient(client, limits.acquire)
     })
   ).pipe(Layer.provide(Reactivity.layer))
 

@@ -1,36 +1,70 @@
-import * as NodeRedis from "@effect/platform-node/NodeRedis"
-import { Duration, Effect, Layer, Redacted } from "effect"
-import { RateLimiter } from "effect/persistence"
+import { Context, Deferred, Duration, Effect, Layer, Redacted } from "effect"
+import { RateLimiter, Redis } from "effect/persistence"
+import { createClient } from "redis"
 
-/** What a request waits for the store at most, before its policy says what becomes of it uncounted. */
-const longest = Duration.millis(50)
 const failuresToOpen = 5
 const pauseMillis = 1_000
+/** So many failures after that, of one question a second, the connection is taken for dead, and every ten more another one. */
+const failuresToReplace = failuresToOpen + 3
+const handshake = Duration.seconds(10)
 
 const away = (message: string, cause?: unknown) =>
   new RateLimiter.RateLimiterError({ reason: new RateLimiter.RateLimitStoreError({ message, cause }) })
 
+const redisError = (cause: unknown) => new Redis.RedisError({ cause })
+
+/**
+ * A connection of its own until the scope ends. The library's layer says goodbye to Redis when it is closed, and waits for the
+ * answers to what was asked: a Redis that takes commands and answers none kept a process from ending for good. What is
+ * counted here may be lost, so the connection is cut.
+ */
 const connected = (url: Redacted.Redacted) =>
-  RateLimiter.layerStoreRedis({ prefix: "midnight:limits:" }).pipe(
-    Layer.provide(NodeRedis.layer({
-      url: Redacted.value(url),
-      // While there is no connection a command fails at once; queued, it would be counted long after its request.
-      disableOfflineQueue: true,
-      commandsQueueMaxLength: 10_000,
-      socket: {
-        connectTimeout: 2_000,
-        // For good: the client's own default gives up when Redis is away at start.
-        reconnectStrategy: (retries) => Math.min(2_000, 50 * 2 ** Math.min(retries, 6))
-      }
-    }))
-  )
+  Effect.gen(function*() {
+    const client = yield* Effect.acquireRelease(
+      Effect.sync(() =>
+        createClient({
+          url: Redacted.value(url),
+          // While there is no connection a command fails at once; queued, it would be counted long after its request.
+          disableOfflineQueue: true,
+          commandsQueueMaxLength: 10_000,
+          socket: {
+            connectTimeout: 2_000,
+            // For good: the client's own default gives up when Redis is away at start.
+            reconnectStrategy: (retries) => Math.min(2_000, 50 * 2 ** Math.min(retries, 6))
+          }
+        })
+      ),
+      (client) => Effect.sync(() => client.destroy())
+    )
+    const log = Effect.runForkWith(yield* Effect.context<never>())
+    // Without a listener it would end the process.
+    client.on("error", (cause) => void log(Effect.logWarning("The connection to Redis failed", cause)))
+    yield* Effect.tryPromise({ try: () => client.connect(), catch: redisError })
+    // Nobody subscribes here, and nobody needs a connection to itself.
+    const unused = Effect.fail(redisError("not supported here"))
+    const redis = yield* Redis.make({
+      send: <A = unknown>(command: string, ...args: ReadonlyArray<string>) =>
+        Effect.tryPromise({ try: () => client.sendCommand<A>([command, ...args]), catch: redisError }),
+      connect: unused,
+      subscribe: () => unused
+    })
+    const context = yield* Layer.build(
+      RateLimiter.layerStoreRedis({ prefix: "midnight:limits:" }).pipe(
+        Layer.provide(Layer.succeed(Redis.Redis)(redis))
+      )
+    )
+    return Context.get(context, RateLimiter.RateLimiterStore)
+  })
 
 /**
  * Counters in Redis, shared by all API processes. The server starts and serves without Redis: a call that is not answered
- * in 50 ms fails, and after five failures in a row none is made for a second, so that a Redis that hangs costs a request
+ * in time (50 ms by default) fails, and after five failures in a row none is made for a second, so that a Redis that hangs costs a request
  * nothing. Whoever calls decides what a failure means: `Limits` asks the policy.
  */
-export const redisStore = (url: Redacted.Redacted): Layer.Layer<RateLimiter.RateLimiterStore> =>
+export const redisStore = (
+  url: Redacted.Redacted,
+  longest: Duration.Duration = Duration.millis(50)
+): Layer.Layer<RateLimiter.RateLimiterStore> =>
   Layer.effect(
     RateLimiter.RateLimiterStore,
     Effect.gen(function*() {
@@ -39,15 +73,27 @@ export const redisStore = (url: Redacted.Redacted): Layer.Layer<RateLimiter.Rate
       let failures = 0
       let closedUntil = 0
 
-      yield* Layer.build(connected(url)).pipe(
-        Effect.flatMap((context) => Effect.provide(RateLimiter.RateLimiterStore, context)),
-        Effect.tap((made) => Effect.sync(() => store = made)),
-        Effect.catch((cause) => Effect.logError("The rate limit store in Redis cannot be used", cause)),
-        Effect.forkScoped
+      let dead = Deferred.makeUnsafe<void>()
+
+      // A connection whose other end is gone without a word, or a Redis that hung while it greeted, may never be heard of again.
+      const connection = Effect.gen(function*() {
+        const made = yield* Effect.timeout(connected(url), handshake)
+        // What failed before says nothing about this one.
+        dead = Deferred.makeUnsafe<void>()
+        store = made
+        yield* Deferred.await(dead)
+      }).pipe(
+        Effect.ensuring(Effect.sync(() => store = undefined)),
+        Effect.scoped,
+        Effect.catch((cause) => Effect.logWarning("Redis cannot be reached", cause))
       )
+      yield* Effect.forkScoped(Effect.forever(Effect.andThen(connection, Effect.sleep("100 millis"))))
 
       const failed = (now: number, cause: RateLimiter.RateLimiterError) => {
         closedUntil = ++failures >= failuresToOpen ? now + pauseMillis : 0
+        if (failures >= failuresToReplace && (failures - failuresToReplace) % 10 === 0) {
+          Deferred.doneUnsafe(dead, Effect.void)
+        }
         // Said once per outage, not once per request.
         return failures === failuresToOpen
           ? Effect.andThen(

@@ -3,6 +3,7 @@ import { FindMyWay } from "effect/http"
 import { HttpApi, type HttpApiGroup } from "effect/http-api"
 import { IncomingMessage, type Server, ServerResponse } from "node:http"
 import { Admission, AdmissionClass, type WorkClass } from "../http/middleware/Admission.ts"
+import { spelling } from "../http/middleware/RouteTable.ts"
 import { Arriving, mostArriving } from "./Arriving.ts"
 import { refuse, refuseEarly } from "./Refusal.ts"
 import { Room, type RoomLimits } from "./Room.ts"
@@ -33,7 +34,7 @@ export interface Shedding {
 export const classesOf = <Id extends string, Groups extends HttpApiGroup.Constraint>(
   api: HttpApi.HttpApi<Id, Groups>
 ): Shedding["classOf"] => {
-  const router = FindMyWay.make<WorkClass | "always">()
+  const router = FindMyWay.make<WorkClass | "always">(spelling)
   // What most requests ask for is spelt out in the contract, and found by one look-up.
   const literal = new Map<string, Map<string, WorkClass | "always">>()
   HttpApi.reflect(api, {

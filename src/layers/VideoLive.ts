@@ -13,6 +13,7 @@ import { UploadUrls } from "../services/UploadUrls.ts"
 import { Verdicts } from "../services/Verdicts.ts"
 import { Videos } from "../services/Videos.ts"
 import { VideoStore } from "../services/VideoStore.ts"
+import { videoSettings } from "./BulkheadSettings.ts"
 import * as Settings from "./Config.ts"
 import { pool } from "./Pools.ts"
 import { queueMetrics } from "./QueueMetrics.ts"
@@ -60,7 +61,8 @@ const settleReservations = Effect.flatMap(
 // What the bulkhead does for itself and what it tells the money side stand on one pool: this layer is built once for both.
 const stores = Layer.mergeAll(VideoStore.layer, ReviewStore.layer, verificationQueue(), videoKeys()).pipe(
   Layer.provide(Layer.merge(verificationCommands(), settlementCommands())),
-  Layer.provide(pool("videoApi"))
+  Layer.provide(pool("videoApi")),
+  Layer.provide(videoSettings)
 )
 
 /** The verdicts, for the money side. */
@@ -75,6 +77,7 @@ export const VideoLive = Layer.suspend(() =>
   ).pipe(
     Layer.provideMerge(Layer.merge(Videos.layer, Reviews.layer)),
     Layer.provide(uploadUrls),
+    Layer.provide(videoSettings),
     Layer.provideMerge(stores)
   )
 )

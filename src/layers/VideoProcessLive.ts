@@ -4,30 +4,26 @@ import * as Strangers from "../http/middleware/Strangers.ts"
 import { PictureRoutes } from "../http/PictureHandlers.ts"
 import { tus, uploadRoute, UploadRoutes } from "../http/UploadHandlers.ts"
 import { Health } from "../services/Health.ts"
+import { mediaSettings } from "./BulkheadSettings.ts"
 import * as Settings from "./Config.ts"
+import * as Edge from "./EdgeSettings.ts"
 import { serveHttp } from "./HttpServer.ts"
 import { LimitsLive } from "./LimitsLive.ts"
 import { MediaEngineLive } from "./media/Engine.ts"
 import { yieldProcessor } from "./Priority.ts"
 import { VideoWorkerServices, VideoWorkerTasks } from "./VideoWorkerLive.ts"
 
-/** An upload of 200 MiB over a slow mobile line takes this long. */
-const slowestUploadMillis = 30 * 60 * 1_000
-/** A sender that is silent for this long is cut; one that is silent for 30 s was told so before, and its upload can go on. */
-const silentMillis = 2 * 60 * 1_000
-const otherBodies = 64 * 1_024
-
 const uploadServer = Layer.unwrap(Effect.gen(function*() {
+  const { most } = yield* Edge.bodies
   return serveHttp(Layer.merge(UploadRoutes, PictureRoutes), {
+    ...(yield* Edge.connections),
+    ...(yield* Edge.uploadRequests),
     port: yield* Settings.port("VIDEO_PORT", 3001),
     host: yield* Settings.host,
     portVariable: "VIDEO_PORT",
     corsOrigins: yield* Settings.corsOrigins,
-    grace: yield* Settings.drainGrace,
     protocol: tus,
-    maxBodyBytes: (route) => route === uploadRoute ? largestUpload : otherBodies,
-    requestTimeout: slowestUploadMillis,
-    stalled: silentMillis,
+    maxBodyBytes: (route) => route === uploadRoute ? largestUpload : most,
     strangers: yield* Strangers.ofVideo
   })
 })).pipe(Layer.provide(LimitsLive))
@@ -39,7 +35,7 @@ const uploadServer = Layer.unwrap(Effect.gen(function*() {
 export const VideoProcessLive = VideoWorkerTasks.pipe(
   Layer.provideMerge(uploadServer),
   Layer.provide(VideoWorkerServices),
-  Layer.provide(MediaEngineLive.layer()),
+  Layer.provide(Layer.unwrap(Effect.map(mediaSettings, MediaEngineLive.layer))),
   Layer.provide(Health.layer),
   // Where it shares a machine with the API and PostgreSQL, these go first.
   Layer.provide(Layer.effectDiscard(yieldProcessor(10)))

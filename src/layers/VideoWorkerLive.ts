@@ -1,4 +1,4 @@
-import { Config, Duration, Effect, Layer, Schema } from "effect"
+import { Config, Effect, Layer, Schema } from "effect"
 import { availableParallelism } from "node:os"
 import { join } from "node:path"
 import { settlementCommands, verificationCommands } from "../services/Commands.ts"
@@ -10,6 +10,8 @@ import { Uploads } from "../services/Uploads.ts"
 import { UploadStore } from "../services/UploadStore.ts"
 import { VerificationStore } from "../services/VerificationStore.ts"
 import { Verifier } from "../services/Verifier.ts"
+import { duration } from "./Bounded.ts"
+import { videoSettings } from "./BulkheadSettings.ts"
 import * as Settings from "./Config.ts"
 import { LocalSpool } from "./LocalSpool.ts"
 import { pool } from "./Pools.ts"
@@ -30,8 +32,8 @@ const spool = Layer.unwrap(Effect.gen(function*() {
 const paceBytes = 131_072
 
 const uploads = Layer.unwrap(Effect.gen(function*() {
-  const window = yield* Config.Duration("UPLOAD_STALL_LIMIT").pipe(Config.withDefault(Duration.seconds(30)))
-  const retention = yield* Config.Duration("VIDEO_RETENTION").pipe(Config.withDefault(Duration.days(30)))
+  const window = yield* duration("UPLOAD_STALL_LIMIT", "30 seconds", { from: "100 millis", to: "1 hour" })
+  const retention = yield* duration("VIDEO_RETENTION", "30 days", { from: 0, to: "3650 days" })
   return Uploads.layer({ pace: { window, bytes: paceBytes }, retention })
 }))
 
@@ -73,6 +75,7 @@ const verifiers = Layer.unwrap(Effect.gen(function*() {
 /** What the worker's side of the video bulkhead can do. Needs a MediaEngine. */
 export const VideoWorkerServices = Layer.suspend(() =>
   Layer.mergeAll(Verifier.layer, uploads, Pictures.layer).pipe(
+    Layer.provide(videoSettings),
     Layer.provide(spool),
     Layer.provide(uploadUrls),
     Layer.provide(SeenBefore.layer.pipe(Layer.provide(FingerprintStore.layer))),

@@ -8,6 +8,7 @@ import { LedgerHistoryStore } from "../services/LedgerHistoryStore.ts"
 import { LedgerStore } from "../services/LedgerStore.ts"
 import { LedgerWriter } from "../services/LedgerWriter.ts"
 import { Wallets } from "../services/Wallets.ts"
+import { ledgerSettings } from "./BulkheadSettings.ts"
 import * as Settings from "./Config.ts"
 import { pool } from "./Pools.ts"
 import { every, supervised } from "./Supervision.ts"
@@ -67,7 +68,11 @@ export const WalletLive = Layer.unwrap(
       Layer.provideMerge(Layer.merge(Wallets.layer(currencies), LedgerAdmin.layer(currencies))),
       Layer.provideMerge(Ledger.layer),
       Layer.provideMerge(
-        LedgerWriter.layer.pipe(Layer.provide(Layer.fresh(LedgerStore.layer)), Layer.provide(pool("walletWriter")))
+        LedgerWriter.layer.pipe(
+          Layer.provide(Layer.fresh(LedgerStore.layer)),
+          Layer.provide(pool("walletWriter")),
+          Layer.provide(ledgerSettings)
+        )
       ),
       // The pool is provided, not merged: no other bulkhead can come by its connections.
       Layer.provideMerge(

@@ -1,5 +1,6 @@
 import { Config, Effect, Layer, Option } from "effect"
 import * as Settings from "../layers/Config.ts"
+import { connections } from "../layers/EdgeSettings.ts"
 import { serveHttp } from "../layers/HttpServer.ts"
 import { launchProcess } from "../layers/ProcessMain.ts"
 import { sandboxProvider } from "../layers/sandbox/SandboxProvider.ts"
@@ -23,7 +24,7 @@ const sandbox = Layer.unwrap(Effect.gen(function*() {
     host: yield* Settings.host,
     portVariable: "SANDBOX_PORT",
     corsOrigins: [],
-    grace: yield* Settings.drainGrace,
+    ...(yield* connections),
     drain: "5 seconds"
   })
 }))

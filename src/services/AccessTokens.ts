@@ -7,9 +7,13 @@ import { SessionId, UserId } from "../domain/Ids.ts"
 import { type Principal, Role } from "../domain/Principal.ts"
 import { Unauthorized } from "../domain/Problem.ts"
 import { Revocations } from "./IdentityRevocations.ts"
+import { IdentitySettings } from "./IdentitySettings.ts"
 
-/** The life of an access token, in seconds (RFC 8725 asks for short ones; docs/security.md: at most ten minutes). */
-export const accessTokenLife = 600
+/**
+ * The longest life of an access token, in seconds (RFC 8725 asks for short ones). Whatever is set, tokens are taken for as long:
+ * those which another process signed before it was told of a shorter life still hold.
+ */
+const longestLife = 600
 /** How far the clocks of two machines may differ, in seconds. */
 const skew = 30
 /** Verified tokens that are remembered: those of 10,000 users who each refresh once within a token's life. */
@@ -56,6 +60,7 @@ export class AccessTokens extends Context.Service<AccessTokens, {
       AccessTokens,
       Effect.gen(function*() {
         const revocations = yield* Revocations
+        const { accessTokenLife } = yield* IdentitySettings
         const keys = new Map<string, KeyObject>()
         const publicKeys: Array<PublicKey> = []
         for (const key of options.publicKeys) {
@@ -80,7 +85,7 @@ export class AccessTokens extends Context.Service<AccessTokens, {
               issuer: options.issuer,
               audience: options.audience,
               clockTolerance: skew,
-              maxTokenAge: accessTokenLife,
+              maxTokenAge: longestLife,
               currentDate: DateTime.toDateUtc(DateTime.makeUnsafe(now)),
               requiredClaims: ["sub", "sid", "jti", "iat", "nbf", "exp"]
             })

@@ -1,24 +1,44 @@
-import { Cause, Clock, Duration, Effect, Exit, Option, Random, Stream } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Exit, Option, Random, Stream } from "effect"
 import { CircuitBreaker } from "effect/persistence"
 import { type Provider, ProviderUnavailable } from "../domain/Payments.ts"
 import type { Gateway, ProviderError } from "./Gateway.ts"
 
+/** What a deployment may set of the calls to every provider. */
+export interface ProviderFigures {
+  /** Milliseconds that a call may take, all its attempts together. */
+  readonly limitMillis: number
+  readonly attempts: number
+  /** Milliseconds between two attempts, at most. */
+  readonly longestPause: number
+  /** A call earns so much of a retry: an outage adds no more than this share to what is asked anyway, after the few saved ones. */
+  readonly earnedByCall: number
+  readonly failuresToOpen: number
+  readonly openFor: Duration.Duration
+}
+
+export const defaultProviderFigures: ProviderFigures = {
+  limitMillis: 10_000,
+  attempts: 3,
+  longestPause: 5_000,
+  earnedByCall: 0.1,
+  failuresToOpen: 5,
+  openFor: Duration.seconds(30)
+}
+
+export const ProviderSettings = Context.Reference<ProviderFigures>("midnight/services/payments/ProviderSettings", {
+  defaultValue: () => defaultProviderFigures
+})
+
 // Full jitter: anywhere between 100 ms and the exponential step, so that callers that failed together do not return together.
-const pause = (retry: number) =>
+const pause = (retry: number, longest: number) =>
   Effect.flatMap(
-    Random.nextIntBetween(100, Math.min(5_000, 200 * 2 ** retry)),
+    Random.nextIntBetween(100, Math.min(longest, 200 * 2 ** retry)),
     (millis) => Effect.sleep(Duration.millis(millis))
   )
-const mostRetries = 2
 
-const limitMillis = 10_000
 /** No retry is begun that could not wait and still have time to be answered. */
 const leastMillisForRetry = 2_000
-/** A call earns a tenth of a retry: an outage adds at most 10 % to what is asked anyway, after the few saved ones. */
-const earnedByCall = 0.1
 const mostSaved = 10
-const failuresToOpen = 5
-const openFor = Duration.seconds(30)
 
 /** A refusal is an answer, so the provider is well. Being away, and nonsense, count against it. */
 const classify = <A>(exit: Exit.Exit<A, ProviderError>): CircuitBreaker.Outcome => {
@@ -45,11 +65,12 @@ export type ProviderCalls = <A>(
 ) => Effect.Effect<A, ProviderError>
 
 /**
- * The limits of every call to one provider (docs/security.md): ten seconds in all and three attempts at most, a retry only
+ * The limits of every call to one provider, by default: ten seconds in all and three attempts at most, a retry only
  * while the budget lasts, and nothing at all for 30 s after five failures in a row. The breaker sees each attempt. What is
  * called carries its key itself, so every attempt sends the same one.
  */
 export const providerCalls = Effect.fnUntraced(function*(provider: Provider) {
+  const { attempts, earnedByCall, failuresToOpen, limitMillis, longestPause, openFor } = yield* ProviderSettings
   const breaker = yield* CircuitBreaker.make({
     tripPolicy: CircuitBreaker.consecutive(failuresToOpen),
     openDuration: openFor
@@ -69,10 +90,10 @@ export const providerCalls = Effect.fnUntraced(function*(provider: Provider) {
   const late = new ProviderUnavailable({
     provider,
     retry_after: 5,
-    detail: "The provider did not answer within 10 s."
+    detail: `The provider did not answer within ${limitMillis / 1_000} s.`
   })
 
-  const run: ProviderCalls = <A>(call: Effect.Effect<A, ProviderError>, most = mostRetries) =>
+  const run: ProviderCalls = <A>(call: Effect.Effect<A, ProviderError>, most = attempts - 1) =>
     Effect.flatMap(Clock.currentTimeMillis, (start) => {
       const until = start + limitMillis
       budget.saved = Math.min(mostSaved, budget.saved + earnedByCall)
@@ -87,7 +108,7 @@ export const providerCalls = Effect.fnUntraced(function*(provider: Provider) {
           Effect.catchTag("ProviderUnavailable", (error) =>
             Effect.flatMap(Clock.currentTimeMillis, (now) =>
               retries < most && mayRetry(until - now)
-                ? Effect.andThen(pause(retries + 1), from(retries + 1))
+                ? Effect.andThen(pause(retries + 1, longestPause), from(retries + 1))
                 : Effect.fail(error))),
           Effect.catchTag("CircuitBreakerError", (error) =>
             Effect.fail(isOpen(provider)(error)))
@@ -112,7 +133,7 @@ export const guarded = Effect.fnUntraced(function*(gateway: Gateway) {
     retrieveCharge: (reference) => call(gateway.retrieveCharge(reference)),
     cancelCharge: (reference) => call(gateway.cancelCharge(reference)),
     // Without a key an attempt may have made what its repetition cannot see yet.
-    createRefund: (refund) => call(gateway.createRefund(refund), gateway.keyedRefunds ? mostRetries : 0),
+    createRefund: (refund) => call(gateway.createRefund(refund), gateway.keyedRefunds ? undefined : 0),
     retrieveRefund: (reference) => call(gateway.retrieveRefund(reference)),
     createRecipient: (recipient) => call(gateway.createRecipient(recipient)),
     createPayout: (payout) => call(gateway.createPayout(payout)),

@@ -1,8 +1,8 @@
 import { Context, DateTime, Duration, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient, type SqlError, SqlSchema } from "effect/sql"
 import { createHash } from "node:crypto"
-import { loginLimits } from "../domain/Identity.ts"
 import { decoded } from "./Database.ts"
+import { IdentitySettings } from "./IdentitySettings.ts"
 
 const Time = Schema.DateTimeUtcFromDate
 const FailureId = Schema.BigInt.pipe(Schema.brand("midnight/FailureId"))
@@ -18,11 +18,11 @@ export interface Failure {
 
 /**
  * Whether an attempt may run. `Taken`: it holds one of the places that failures leave. `Full`: failures have left none, and the
- * oldest of those that fill the limit happened then. `Busy`: those that run hold the last ones; whether they fail is to be seen.
+ * oldest of those that fill the limit stops to count then. `Busy`: those that run hold the last ones; whether they fail is to be seen.
  */
 export type Place =
   | { readonly _tag: "Taken"; readonly id: FailureId }
-  | { readonly _tag: "Full"; readonly since: DateTime.Utc }
+  | { readonly _tag: "Full"; readonly until: DateTime.Utc }
   | { readonly _tag: "Busy"; readonly of: "account" | "address" }
 
 const Standing = Schema.Struct({
@@ -51,21 +51,33 @@ export class IdentityFailureStore extends Context.Service<IdentityFailureStore, 
     IdentityFailureStore,
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
+      const { failures: limits } = yield* IdentitySettings
+      const sinceOf = (which: "account" | "address", now: DateTime.Utc) =>
+        DateTime.subtract(now, { seconds: limits[which].windowSeconds })
+      const untilOf = (which: "account" | "address", filled: Option.Option<DateTime.Utc>) =>
+        Option.map(filled, DateTime.add({ seconds: limits[which].windowSeconds }))
 
       const most = (which: "account" | "address", value: Uint8Array | string, since: Date, now: Date) =>
         sql`SELECT (array_agg(failed_at ORDER BY failed_at DESC) FILTER (WHERE runs_until IS NULL))[${
-          loginLimits[which]
+          limits[which].limit
         }::int] AS filled,
                    count(*) FILTER (WHERE runs_until IS NULL OR runs_until > ${now}) >= ${
-          loginLimits[which]
+          limits[which].limit
         }::int AS busy
               FROM identity.login_failures WHERE ${sql(which)} = ${value} AND failed_at > ${since}`
       const standing = SqlSchema.findOne({
-        Request: Schema.Struct({ account: Schema.Uint8Array, address: Schema.String, since: Time, now: Time }),
+        Request: Schema.Struct({
+          account: Schema.Uint8Array,
+          address: Schema.String,
+          accountSince: Time,
+          addressSince: Time,
+          now: Time
+        }),
         Result: Standing,
-        execute: ({ account, address, now, since }) =>
+        execute: ({ account, accountSince, address, addressSince, now }) =>
           sql`SELECT a.filled AS "accountFull", a.busy AS "accountBusy", b.filled AS "addressFull", b.busy AS "addressBusy"
-                FROM (${most("account", account, since, now)}) a, (${most("address", address, since, now)}) b`
+                FROM (${most("account", account, accountSince, now)}) a,
+                     (${most("address", address, addressSince, now)}) b`
       })
       const insert = SqlSchema.findOne({
         Request: Schema.Struct({ account: Schema.Uint8Array, address: Schema.String, now: Time, until: Time }),
@@ -81,14 +93,14 @@ export class IdentityFailureStore extends Context.Service<IdentityFailureStore, 
           turnsOf({ account, address })
         }::int[]) slot
                     ORDER BY slot ON CONFLICT (slot) DO UPDATE SET slot = excluded.slot`
-        const since = DateTime.subtractDuration(now, loginLimits.window)
-        const at = yield* decoded(standing({ account, address, since, now }))
+        const [accountSince, addressSince] = [sinceOf("account", now), sinceOf("address", now)]
+        const at = yield* decoded(standing({ account, accountSince, address, addressSince, now }))
         const full = Option.reduceCompact(
-          [at.accountFull, at.addressFull],
+          [untilOf("account", at.accountFull), untilOf("address", at.addressFull)],
           Option.none<DateTime.Utc>(),
           (latest, one) => Option.some(Option.match(latest, { onNone: () => one, onSome: (l) => DateTime.max(l, one) }))
         )
-        if (Option.isSome(full)) return { _tag: "Full", since: full.value } satisfies Place
+        if (Option.isSome(full)) return { _tag: "Full", until: full.value } satisfies Place
         if (at.accountBusy) return { _tag: "Busy", of: "account" } satisfies Place
         if (at.addressBusy) return { _tag: "Busy", of: "address" } satisfies Place
         const until = DateTime.addDuration(now, runs)

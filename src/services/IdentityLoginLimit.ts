@@ -1,6 +1,6 @@
 import { Context, DateTime, Duration, Effect, Layer, Option, Schedule, Semaphore } from "effect"
 import { createHash } from "node:crypto"
-import { type Email, InvalidCredentials, loginLimits } from "../domain/Identity.ts"
+import { type Email, InvalidCredentials } from "../domain/Identity.ts"
 import type { UserId } from "../domain/Ids.ts"
 import { TooManyRequests, Unavailable } from "../domain/Problem.ts"
 import { withDatabase } from "./Database.ts"
@@ -57,7 +57,7 @@ export class LoginLimit extends Context.Service<LoginLimit, {
         )
         while (true) {
           const { now, place } = yield* atAddress
-          if (place._tag === "Full") return yield* lockedOut(place.since, now)
+          if (place._tag === "Full") return yield* lockedOut(place.until, now)
           if (place._tag === "Taken") return place.id
           yield* Effect.sleep(pause)
         }
@@ -134,11 +134,9 @@ const lockoutsOf = (store: IdentityStore["Service"], events: SecurityEvents["Ser
 
 const busy = () => Effect.fail(new Unavailable({ detail: "Signing in takes too long at this moment.", retry_after: 2 }))
 
-const lockedOut = (filledAt: DateTime.Utc, now: DateTime.Utc) => {
-  const room = DateTime.addDuration(filledAt, loginLimits.window)
-  return new TooManyRequests({
+const lockedOut = (room: DateTime.Utc, now: DateTime.Utc) =>
+  new TooManyRequests({
     detail: "Too many failed logins.",
     policy: "failed-logins",
     retry_after: Math.max(1, Math.ceil(Duration.toSeconds(DateTime.distance(now, room))))
   })
-}

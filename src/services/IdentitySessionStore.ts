@@ -1,9 +1,10 @@
 import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient, type SqlError, SqlSchema } from "effect/sql"
-import { type Device, type PresentedToken, type Session, sessionLimits } from "../domain/Identity.ts"
+import type { Device, PresentedToken, Session } from "../domain/Identity.ts"
 import { SessionId, UserId } from "../domain/Ids.ts"
 import { type Principal, Role } from "../domain/Principal.ts"
 import { decoded } from "./Database.ts"
+import { IdentitySettings } from "./IdentitySettings.ts"
 
 const Time = Schema.DateTimeUtcFromDate
 const TokenRow = Schema.Struct({
@@ -79,6 +80,7 @@ const agentOf = ({ userAgent }: Device) =>
 
 const make = Effect.gen(function*() {
   const sql = yield* SqlClient.SqlClient
+  const { session: limits } = yield* IdentitySettings
 
   const lockToken = SqlSchema.findOneOption({
     Request: Schema.Uint8Array,
@@ -137,8 +139,9 @@ const make = Effect.gen(function*() {
   return IdentitySessionStore.of({
     insertSession: Effect.fnUntraced(function*({ device, id, refreshHash, userId }, now) {
       const at = DateTime.toDateUtc(now)
-      const idle = DateTime.toDateUtc(DateTime.addDuration(now, sessionLimits.idle))
-      const end = DateTime.toDateUtc(DateTime.addDuration(now, sessionLimits.absolute))
+      const last = DateTime.addDuration(now, limits.absolute)
+      const idle = DateTime.toDateUtc(DateTime.min(DateTime.addDuration(now, limits.idle), last))
+      const end = DateTime.toDateUtc(last)
       yield* sql`WITH session AS (
           INSERT INTO identity.sessions
             (id, user_id, created_at, last_used_at, idle_expires_at, expires_at, user_agent, address)
@@ -165,7 +168,7 @@ const make = Effect.gen(function*() {
     }),
     rotateToken: Effect.fnUntraced(function*(spent, successor, session, device, now) {
       const at = DateTime.toDateUtc(now)
-      const idle = DateTime.toDateUtc(DateTime.min(DateTime.addDuration(now, sessionLimits.idle), session.expiresAt))
+      const idle = DateTime.toDateUtc(DateTime.min(DateTime.addDuration(now, limits.idle), session.expiresAt))
       yield* sql`UPDATE identity.refresh_tokens SET used_at = ${at} WHERE hash = ${spent}`
       yield* sql`INSERT INTO identity.refresh_tokens (hash, session_id, issued_at)
                  VALUES (${successor}, ${session.sessionId}, ${at})`

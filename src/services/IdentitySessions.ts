@@ -13,11 +13,12 @@ import { SessionId } from "../domain/Ids.ts"
 import { cursorOf, cut } from "../domain/Page.ts"
 import type { Principal } from "../domain/Principal.ts"
 import { type InvalidRequest, NotFound, type Unavailable } from "../domain/Problem.ts"
-import { accessTokenLife, AccessTokens } from "./AccessTokens.ts"
+import { AccessTokens } from "./AccessTokens.ts"
 import { withDatabase } from "./Database.ts"
 import { SecurityEvents } from "./IdentityEvents.ts"
 import { Revocations, sessionEnded } from "./IdentityRevocations.ts"
 import { IdentitySessionStore } from "./IdentitySessionStore.ts"
+import { IdentitySettings } from "./IdentitySettings.ts"
 import { IdentityStore } from "./IdentityStore.ts"
 import { newId } from "./NewId.ts"
 import * as RefreshTokens from "./RefreshTokens.ts"
@@ -58,13 +59,14 @@ interface Spent {
 const spending = Effect.gen(function*() {
   const store = yield* IdentitySessionStore
   const events = yield* SecurityEvents
+  const { session: { grace } } = yield* IdentitySettings
 
   const decide = Effect.fnUntraced(function*(
     { principal, token }: { readonly principal: Principal; readonly token: PresentedToken },
     rotate: Effect.Effect<void, SqlError.SqlError>,
     now: DateTime.Utc
   ): Effect.fn.Return<Spent, SqlError.SqlError> {
-    switch (decideRefresh(token, now)) {
+    switch (decideRefresh(token, now, grace)) {
       case "rotate":
         yield* rotate
         return { principal: Option.some(principal), ended: Option.none() }
@@ -94,6 +96,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const { transaction } = yield* IdentityStore
   const store = yield* IdentitySessionStore
   const accessTokens = yield* AccessTokens
+  const { accessTokenLife } = yield* IdentitySettings
   const events = yield* SecurityEvents
   const revocations = yield* Revocations
   const spend = yield* spending

@@ -1,9 +1,10 @@
 import { Array as Arr, Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient, type SqlError, SqlSchema } from "effect/sql"
-import { Email, loginLimits, type User } from "../domain/Identity.ts"
+import { Email, type User } from "../domain/Identity.ts"
 import { UserId } from "../domain/Ids.ts"
 import { Role } from "../domain/Principal.ts"
 import { decoded } from "./Database.ts"
+import { IdentitySettings } from "./IdentitySettings.ts"
 
 const Time = Schema.DateTimeUtcFromDate
 const UserRow = Schema.Struct({
@@ -80,6 +81,8 @@ export class IdentityStore extends Context.Service<IdentityStore, {
     IdentityStore,
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
+      const { failures } = yield* IdentitySettings
+      const longestWindow = Math.max(failures.account.windowSeconds, failures.address.windowSeconds)
       const columns = sql.literal(
         "id, email, display_name, roles, password_hash, email_verified_at, disabled_at, created_at"
       )
@@ -186,7 +189,7 @@ export class IdentityStore extends Context.Service<IdentityStore, {
         list: (before, limit) => Effect.map(decoded(list({ before, limit })), Arr.map(accountOf)),
         sweep: Effect.fnUntraced(function*(now) {
           const at = DateTime.toDateUtc(now)
-          const before = DateTime.toDateUtc(DateTime.subtractDuration(now, loginLimits.window))
+          const before = DateTime.toDateUtc(DateTime.subtract(now, { seconds: longestWindow }))
           yield* sql`DELETE FROM identity.sessions WHERE id IN (SELECT id FROM identity.sessions
                       WHERE idle_expires_at <= ${at} ORDER BY idle_expires_at LIMIT 1000)`
           yield* sql`DELETE FROM identity.login_failures WHERE id IN (SELECT id FROM identity.login_failures

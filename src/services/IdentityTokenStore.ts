@@ -1,8 +1,9 @@
 import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient, type SqlError, SqlSchema } from "effect/sql"
-import { oneTimeTokens, type TokenPurpose } from "../domain/Identity.ts"
+import type { TokenPurpose } from "../domain/Identity.ts"
 import { UserId } from "../domain/Ids.ts"
 import { decoded } from "./Database.ts"
+import { IdentitySettings } from "./IdentitySettings.ts"
 
 const Time = Schema.DateTimeUtcFromDate
 const Presented = Schema.Struct({
@@ -35,6 +36,7 @@ export class IdentityTokenStore extends Context.Service<IdentityTokenStore, {
     IdentityTokenStore,
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
+      const { oneTimeTokens } = yield* IdentitySettings
       const holder = SqlSchema.findOneOption({
         Request: Presented,
         Result: Holder,

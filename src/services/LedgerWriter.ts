@@ -14,8 +14,10 @@ interface Job {
   taken: boolean
 }
 
-/** docs/security.md: what waits beyond this is turned away at once. */
-const capacity = 10_000
+/** Postings that may wait; what comes beyond is turned away at once. Read when the writer is built. */
+export const LedgerQueue = Context.Reference<number>("midnight/services/wallet/LedgerQueue", {
+  defaultValue: () => 10_000
+})
 const largestBatch = 512
 /** Milliseconds. */
 const longestWait = 8_000
@@ -37,7 +39,7 @@ export class LedgerWriter extends Context.Service<LedgerWriter, {
     Effect.gen(function*() {
       const store = yield* LedgerStore
       const scope = yield* Effect.scope
-      const jobs = yield* Queue.dropping<Job>(capacity)
+      const jobs = yield* Queue.dropping<Job>(yield* LedgerQueue)
 
       // In the order in which they came, which is that in which they run out of patience.
       const waiting = new Set<Job>()

@@ -1,20 +1,16 @@
 import { hash, parseOptions, verify } from "@node-rs/argon2"
 import { Context, Effect, Layer, type Option, Redacted, Semaphore } from "effect"
 import { Unavailable } from "../domain/Problem.ts"
+import { IdentitySettings } from "./IdentitySettings.ts"
 
-/** argon2id of docs/security.md: 19 MiB, two passes, one lane. */
-const parameters = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 /** `Algorithm.Argon2id`; a const enum of another package cannot be imported where every file is compiled alone. */
 const argon2id = 2
-
-const concurrent = 2
-const mostQueued = 50
 
 // One mailbox's owner types the same characters on any keyboard; RFC 8265 asks for NFC before they are compared.
 const octets = (password: Redacted.Redacted<string>): string => Redacted.value(password).normalize("NFC")
 
 /**
- * Password hashing behind its own bound: two at a time, fifty waiting, then Unavailable at once. A hash costs 15 ms of a
+ * Password hashing behind its own bound: two at a time and fifty waiting by default, then Unavailable at once. A hash costs 15 ms of a
  * core, so without the bound a burst of logins would starve everything else.
  */
 export class Passwords extends Context.Service<Passwords, {
@@ -27,6 +23,7 @@ export class Passwords extends Context.Service<Passwords, {
   static readonly layer = Layer.effect(
     Passwords,
     Effect.gen(function*() {
+      const { concurrent, mostQueued, ...parameters } = (yield* IdentitySettings).hashing
       const semaphore = yield* Semaphore.make(concurrent)
       const dummy = yield* Effect.promise(() => hash("the password of an account that does not exist", parameters))
       let present = 0

@@ -13,7 +13,6 @@ import {
   last4Of,
   PayoutLimit,
   type PayoutRequest,
-  payoutsAtOnce,
   type PayoutStatus,
   type PayoutView,
   payoutView,
@@ -41,6 +40,8 @@ export class PayoutSettings extends Context.Service<PayoutSettings, {
   readonly approvalAbove: bigint
   /** In 24 hours, per member and currency. */
   readonly dailyLimit: bigint
+  /** How many one member may ask for. */
+  readonly atOnce: { readonly limit: number; readonly windowSeconds: number }
 }>()("midnight/services/payments/PayoutSettings") {}
 
 interface Page {
@@ -86,7 +87,7 @@ const make = Effect.gen(function*() {
   const acts = yield* PaymentActs
   const ledger = yield* Ledger
   const sealed = yield* Sealed
-  const { approvalAbove, currencies, dailyLimit } = yield* PayoutSettings
+  const { approvalAbove, atOnce, currencies, dailyLimit } = yield* PayoutSettings
 
   const providerOf = Effect.fnUntraced(function*({ amount, currency, destination }: PayoutRequest) {
     if (!currencies.includes(currency)) {
@@ -121,7 +122,7 @@ const make = Effect.gen(function*() {
       destinationType: destination.type,
       last4: last4Of(destination),
       destination: yield* sealed.seal(Redacted.make(text), destinationPlace(id)),
-      most: { daily: dailyLimit, atOnce: payoutsAtOnce }
+      most: { daily: dailyLimit, atOnce }
     }
     const recorded = yield* withDatabase(store.transaction(Effect.gen(function*() {
       const row = yield* store.insertPayout(intent)
@@ -131,7 +132,7 @@ const make = Effect.gen(function*() {
     })))
     if ("id" in recorded) return recorded
     if ("retryAfter" in recorded) {
-      const { limit, windowSeconds } = payoutsAtOnce
+      const { limit, windowSeconds } = atOnce
       return yield* new TooManyRequests({
         detail: `The limit is ${limit} payouts in ${windowSeconds} seconds.`,
         policy: "payouts",

@@ -2,13 +2,10 @@ import { Deferred, Duration, Effect, Option, Semaphore, Stream } from "effect"
 import type { UserId, VideoId } from "../domain/Ids.ts"
 import { Unavailable } from "../domain/Problem.ts"
 import { UploadTooSlow } from "../domain/Uploads.ts"
+import { VideoSettings } from "./VideoSettings.ts"
 
-/** Bodies that one process takes at once; each holds a connection, a file and a chunk. */
-const mostAtOnce = 64
-/** … and whole uploads of one video: a sender whose connection hangs, and the same once more. A URL that leaked takes no more. */
+/** Whole uploads of one video at once: a sender whose connection hangs, and the same once more. A URL that leaked takes no more. */
 const mostOfOne = 2
-/** … and one member's, whatever they are of: an upload may go on for longer than it counts among the announced ones. */
-const mostOfMember = 2
 /** How long a newcomer waits for the one before it to put down its pen. */
 const patience = "10 seconds"
 
@@ -22,8 +19,6 @@ export interface Pace {
 export type Yielding = <A, E, R>(work: Effect.Effect<A, E, R>) => Effect.Effect<A, E | Unavailable, R>
 
 const repeated = new Unavailable({ detail: "The video is being sent already. Try again.", retry_after: 5 })
-const busy = new Unavailable({ detail: `${mostAtOnce} uploads are under way. Try again.`, retry_after: 5 })
-const many = new Unavailable({ detail: `You send ${mostOfMember} videos already. Try again.`, retry_after: 5 })
 const superseded = new Unavailable({ detail: "A newer request goes on with this upload.", retry_after: 1 })
 const tooSlow = ({ bytes, window }: Pace) =>
   new UploadTooSlow({
@@ -54,6 +49,10 @@ const turnstile = <K>(most: number, full: Unavailable) => {
 
 /** Who may send, how many at once, and how slowly. */
 export const makeUploadPlaces = Effect.fnUntraced(function*(pace: Pace) {
+  // Each holds a connection, a file and a chunk.
+  const { mostAtOnce, mostUnfinished } = yield* VideoSettings
+  const many = new Unavailable({ detail: `You send ${mostUnfinished} videos already. Try again.`, retry_after: 5 })
+  const busy = new Unavailable({ detail: `${mostAtOnce} uploads are under way. Try again.`, retry_after: 5 })
   const places = yield* Semaphore.make(mostAtOnce)
   const writers = new Map<
     VideoId,
@@ -62,7 +61,8 @@ export const makeUploadPlaces = Effect.fnUntraced(function*(pace: Pace) {
 
   /** The right to send a whole video. */
   const beside = turnstile<VideoId>(mostOfOne, repeated)
-  const ofMember = turnstile<UserId>(mostOfMember, many)
+  /** One member's, whatever they are of: an upload may go on for longer than it counts among the announced ones. */
+  const ofMember = turnstile<UserId>(mostUnfinished, many)
 
   const begin = Effect.fnUntraced(
     function*(videoId: VideoId) {

@@ -4,18 +4,11 @@ import type { SqlError } from "effect/sql/SqlError"
 import { CampaignId, SubmissionId, UserId, VideoId } from "../domain/Ids.ts"
 import { Money } from "../domain/Money.ts"
 import { Unavailable } from "../domain/Problem.ts"
-import { mostStored } from "../domain/Uploads.ts"
 import { Check, VerificationRules } from "../domain/Verification.ts"
-import {
-  ContentType,
-  mostUnfinished,
-  mostWaiting,
-  Sha256,
-  StoredStatus,
-  type SubmissionCursor
-} from "../domain/Video.ts"
+import { ContentType, Sha256, StoredStatus, type SubmissionCursor } from "../domain/Video.ts"
 import { VerificationCommands } from "./Commands.ts"
 import { decoded } from "./Database.ts"
+import { VideoSettings } from "./VideoSettings.ts"
 
 /** What the store keeps of a submission, with the request that it came from. */
 export const SubmissionRow = Schema.Struct({
@@ -102,6 +95,7 @@ export class VideoStore extends Context.Service<VideoStore, {
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const commands = yield* VerificationCommands
+      const { mostStored, mostUnfinished, mostWaiting } = yield* VideoSettings
       const all = sql.literal(submissionColumns)
 
       const unfinished = SqlSchema.findOne({

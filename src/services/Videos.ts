@@ -3,12 +3,10 @@ import { SubmissionId, type UserId, VideoId } from "../domain/Ids.ts"
 import { MoneyRequest } from "../domain/MoneyRequest.ts"
 import { NotFound, TooManyRequests, Unavailable } from "../domain/Problem.ts"
 import type { CampaignFull, CampaignNotActive, MemberCapReached } from "../domain/Rewards.ts"
-import { mostStored, UploadQuotaReached } from "../domain/Uploads.ts"
+import { UploadQuotaReached } from "../domain/Uploads.ts"
 import { defaultRules } from "../domain/Verification.ts"
 import {
   type CreateUpload,
-  mostUnfinished,
-  mostWaiting,
   type Submission,
   type SubmissionCursor,
   type SubmissionPage,
@@ -25,6 +23,7 @@ import { newId } from "./NewId.ts"
 import { PictureUrls } from "./PictureUrls.ts"
 import { Rewards } from "./Rewards.ts"
 import { UploadUrls } from "./UploadUrls.ts"
+import { VideoSettings } from "./VideoSettings.ts"
 import { type SubmissionRow, VideoStore } from "./VideoStore.ts"
 
 export type SlotRefused = NotFound | CampaignNotActive | CampaignFull | MemberCapReached
@@ -57,6 +56,7 @@ export class Videos extends Context.Service<Videos, {
     Videos,
     Effect.gen(function*() {
       const store = yield* VideoStore
+      const { mostStored, mostUnfinished, mostWaiting } = yield* VideoSettings
       const rewards = yield* Rewards
       const urls = yield* UploadUrls
       const pictures = yield* PictureUrls

@@ -48,7 +48,8 @@ const refuse = (
   if (preflight !== undefined) return Effect.succeed(preflight)
   const fault = request.headers["host"] === undefined
     ? withoutHost()
-    : SingleHeaders.repeated(request) ?? RequestBody.urlFault(request.url)
+    : SingleHeaders.repeated(request) ?? RequestBody.codingFault(request.headers)
+      ?? RequestBody.urlFault(request.url)
   if (fault !== undefined) return HttpServerRespondable.toResponse(fault)
   return Number(request.headers["content-length"] ?? 0) > maxBodyBytes
     ? HttpServerRespondable.toResponse(Problems.payloadTooLarge(maxBodyBytes))

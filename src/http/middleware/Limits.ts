@@ -78,7 +78,7 @@ export class Limits extends Context.Service<Limits, {
         })
       }
 
-      return Limits.of({ consume: (counted) => Effect.suspend(() => from(counted, 0, [])), telling })
+      return Limits.of({ consume: (counted) => Effect.suspend(() => from(counted, 0, [])), telling: telling(inForce) })
     })
   )
 }
@@ -105,14 +105,16 @@ const refusedBy = (error: unknown, policies: ReadonlyArray<RatePolicy>): Standin
   return policy === undefined ? undefined : { policy, remaining: 0, resetSeconds: error.retry_after }
 }
 
-const telling = <A, E, R>(handler: Effect.Effect<A, E, R>, policies: ReadonlyArray<RatePolicy>) => {
-  const counted = policies.filter(({ countedBy }) => countedBy === "database")
-  if (counted.length === 0) return handler
-  return Effect.tapError(handler, (error) => {
-    const standing = refusedBy(error, counted)
-    return standing === undefined ? Effect.void : tell([standing])
-  })
-}
+const telling =
+  (inForce: (declared: RatePolicy) => { readonly policy: RatePolicy }) =>
+  <A, E, R>(handler: Effect.Effect<A, E, R>, policies: ReadonlyArray<RatePolicy>) => {
+    const counted = policies.flatMap((declared) => declared.countedBy === "database" ? [inForce(declared).policy] : [])
+    if (counted.length === 0) return handler
+    return Effect.tapError(handler, (error) => {
+      const standing = refusedBy(error, counted)
+      return standing === undefined ? Effect.void : tell([standing])
+    })
+  }
 
 const joined = (before: string | undefined, now: string) => before === undefined ? now : `${before}, ${now}`
 

@@ -8,8 +8,8 @@ import { Limits } from "./Limits.ts"
 import { perUser, withoutToken } from "./Policies.ts"
 import { AddressRateLimit, RateLimit, RatePolicies, type RatePolicy, WithinLimits } from "./RateLimit.ts"
 
-/** Requests of one user that may be worked on at once (docs/security.md). */
-const mostInFlight = 64
+/** Requests of one user that may be worked on at once. Read when the limits are built. */
+export const MostInFlight = Context.Reference<number>("midnight/http/MostInFlight", { defaultValue: () => 64 })
 
 const atDoor = (policies: ReadonlyArray<RatePolicy>) => policies.filter(({ countedBy }) => countedBy === "door")
 
@@ -21,6 +21,7 @@ export const RateLimitLive = Layer.effect(
   Effect.gen(function*() {
     const limits = yield* Limits
     const address = yield* ClientAddress
+    const mostInFlight = yield* MostInFlight
     const inFlight = new Map<UserId, number>()
 
     const enter = (userId: UserId) =>

@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import { HttpServerError, type HttpServerRequest } from "effect/http"
+import { type Headers, HttpServerError, type HttpServerRequest } from "effect/http"
 import type { HttpApiEndpoint } from "effect/http-api"
 import { IncomingMessage } from "node:http"
 import { InvalidRequest, UnsupportedMediaType } from "../../domain/Problem.ts"
@@ -158,9 +158,27 @@ export const takeIn = (
   return isJson(type) ? request.text : payload.size === 0 ? request.arrayBuffer : undefined
 }
 
-/** NUL in a path or query would reach SQL as text just as it would from a body. */
+/**
+ * Node takes the chunks of `gzip, chunked` apart and leaves the rest as it is: what it hands on would be other bytes than those
+ * that whoever heeds the header sees.
+ */
+export const codingFault = (headers: Headers.Headers): InvalidRequest | undefined => {
+  const coding = headers["transfer-encoding"]
+  return coding === undefined || coding.toLowerCase() === "chunked" ? undefined : new InvalidRequest({
+    errors: [{ pointer: "/headers/transfer-encoding", detail: "Expected chunked, and nothing else" }]
+  })
+}
+
+/**
+ * NUL in a path or query would reach SQL as text just as it would from a body. A semicolon or a hash ends a path for the router, and
+ * for hardly anybody in front of it: what is filtered by path there would pass with one.
+ */
 export const urlFault = (url: string): InvalidRequest | undefined => {
   const query = url.indexOf("?")
+  const end = url.search(/[;#]/)
+  if (end !== -1 && (query === -1 || end < query)) {
+    return new InvalidRequest({ errors: [{ pointer: "/path", detail: `The character ${url[end]} has to be escaped` }] })
+  }
   const nul = url.indexOf("%00")
   if (nul === -1) return undefined
   const pointer = query !== -1 && nul > query ? "/query" : "/path"

@@ -5,6 +5,12 @@ import { FindMyWay, type HttpRouter, type HttpServerRequest } from "effect/http"
 const methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "QUERY"]
 
 /**
+ * A path has one spelling: a proxy that keeps strangers from `/metrics` would let `/METRICS`, `//metrics` and `/metrics/` pass.
+ * The router, this table and the door must agree on it.
+ */
+export const spelling = { caseSensitive: true, ignoreDuplicateSlashes: false, ignoreTrailingSlash: false } as const
+
+/**
  * Every route of one server, learnt while they are registered. The router itself answers only "found" or "not found"
  * and only after the span has its name; the edge must know the route before (span name, body limit) and the other
  * methods of a path after (405 with Allow).
@@ -18,7 +24,7 @@ export interface RouteTable {
 }
 
 export const make = (): RouteTable => {
-  const router = FindMyWay.make<string>()
+  const router = FindMyWay.make<string>(spelling)
   // The name of the span and the edge ask for the same request, one right after the other.
   let latest: { readonly request: HttpServerRequest.HttpServerRequest; readonly route: string | undefined } | undefined
   const register = (method: string, path: FindMyWay.PathInput) => {

@@ -17,9 +17,11 @@ import type { Job, Phase } from "./Protocol.ts"
 export interface EngineOptions extends ChildLimits {
   /** The program each child runs. */
   readonly program: string
+  /** Pixels of a picture, whatever the rules of a submission allow. */
+  readonly maxPixels: number
 }
 
-const defaults: EngineOptions = {
+export const defaults: EngineOptions = {
   dataBytes: 1280 * 1024 * 1024,
   residentBytes: 640 * 1024 * 1024,
   cpuSeconds: 60,
@@ -28,6 +30,7 @@ const defaults: EngineOptions = {
   fileBytes: 256 * 1024 * 1024,
   openFiles: 64,
   idle: true,
+  maxPixels: 8_912_896,
   program: fileURLToPath(new URL("./ChildMain.ts", import.meta.url))
 }
 
@@ -138,7 +141,7 @@ const layer = (overrides: Partial<EngineOptions> = {}): Layer.Layer<MediaEngine>
         const job: Job = {
           path: resolve(path),
           maxSeconds: rules.maxSeconds,
-          maxPixels: rules.maxPixels,
+          maxPixels: Math.min(rules.maxPixels, options.maxPixels),
           cpuSeconds: options.cpuSeconds * 0.9
         }
         const { cpuSeconds, findings, peakBytes } = yield* run(job, jobId)

@@ -11,6 +11,8 @@ export interface StripeSettings {
   readonly apiBase: string
   /** Where the checkout sends payers whose charge names no return URL: Stripe demands one. */
   readonly returnUrl: string | undefined
+  /** Milliseconds for one request, which is part of a call. Default 10 s. */
+  readonly timeout?: number
 }
 
 const provider = "stripe" as const
@@ -32,7 +34,7 @@ const oneAttempt = () => {
 }
 
 /** Stripe's package without its own retries: ours are counted, limited and spent from a budget. */
-export const stripeClient = ({ apiBase, secretKey }: StripeSettings): Stripe => {
+export const stripeClient = ({ apiBase, secretKey, timeout = 10_000 }: StripeSettings): Stripe => {
   const { hostname, port, protocol } = new URL(apiBase)
   const plain = protocol === "http:"
   return new Stripe(Redacted.value(secretKey), {
@@ -41,7 +43,7 @@ export const stripeClient = ({ apiBase, secretKey }: StripeSettings): Stripe => 
     protocol: plain ? "http" : "https",
     maxNetworkRetries: 0,
     httpClient: oneAttempt(),
-    timeout: 10_000,
+    timeout,
     telemetry: false
   })
 }
