@@ -138,6 +138,23 @@ const invariants = [
       WHERE balance_after <> before::numeric + amount ORDER BY created_at, seq`
   },
   {
+    invariant: "held after",
+    says:
+      "what an account held after every change of a hold is what it held before and the change, up to what it holds",
+    query: `SELECT broken FROM (
+        SELECT 'account ' || account_id || ': ' || held_after || ' held after ' || before || ' at ' || at AS broken, at, seq
+          FROM (SELECT *, coalesce(lag(held_after) OVER (PARTITION BY account_id ORDER BY at, seq), 0) AS before
+                  FROM wallet.hold_changes) c
+         WHERE held_after <> before::numeric + change
+        UNION ALL
+        SELECT 'hold ' || coalesce(h.id, c.hold_id) || ': ' || coalesce(c.total, 0) || ' of it noted as held', h.created_at, 0
+          FROM wallet.holds h
+          FULL JOIN (SELECT hold_id, account_id, sum(change) AS total FROM wallet.hold_changes GROUP BY 1, 2) c
+            ON c.hold_id = h.id AND c.account_id = h.account_id
+         WHERE coalesce(c.total, 0) IS DISTINCT FROM CASE WHEN h.status = 'open' THEN h.amount - h.captured ELSE 0 END) q
+      ORDER BY at, seq, broken`
+  },
+  {
     invariant: "reversals",
     says: "no transfer is given back more than it moved, or to anybody else",
     query: `SELECT 'transfer ' || r.reverses || ': gave ' || coalesce(moved, 0) || ' to account ' || r.account_id

@@ -49,7 +49,7 @@ const Standing = Schema.Struct({ balance: Schema.BigInt, held: Schema.BigInt })
 /** What the ledger was: entries, balances at an instant, and the acts of administrators. Reads only. */
 export class LedgerHistoryStore extends Context.Service<LedgerHistoryStore, {
   entries(filter: EntryFilter): Effect.Effect<ReadonlyArray<EntryRow>, SqlError>
-  /** The wallet as it stood at an instant: one look at its last entry before, and the holds that were open. */
+  /** The wallet as it stood at an instant: one look each at its last entry before, and at the last change of a hold of its. */
   standing(owner: UserId, currency: Currency, at: DateTime.Utc): Effect.Effect<typeof Standing.Type, SqlError>
   /**
    * The wallet as it stands, and when: by the clock that entries are dated by, which this process's own may lag behind. An instant
@@ -108,18 +108,14 @@ export class LedgerHistoryStore extends Context.Service<LedgerHistoryStore, {
       const standing = SqlSchema.findOne({
         Request: Schema.Struct({ owner: UserId, currency: Currency, at: Schema.String }),
         Result: Standing,
-        // A hold that ended after the instant counts with what it had not given up before: parts captured earlier are not
-        // kept apart, so such a hold counts whole.
         execute: ({ at, currency, owner }) =>
           sql`
           SELECT coalesce((SELECT e.balance_after FROM wallet.entries e
                             WHERE e.account_id = a.id AND e.created_at <= ${at}::timestamptz
                             ORDER BY e.created_at DESC, e.seq DESC LIMIT 1), 0) AS balance,
-                 coalesce((SELECT sum(h.amount - h.captured)::bigint FROM wallet.holds h
-                            WHERE h.account_id = a.id AND h.status = 'open' AND h.created_at <= ${at}::timestamptz), 0)
-                 + coalesce((SELECT sum(h.amount)::bigint FROM wallet.holds h
-                              WHERE h.account_id = a.id AND h.status <> 'open' AND h.updated_at > ${at}::timestamptz
-                                AND h.created_at <= ${at}::timestamptz), 0) AS held
+                 coalesce((SELECT c.held_after FROM wallet.hold_changes c
+                            WHERE c.account_id = a.id AND c.at <= ${at}::timestamptz
+                            ORDER BY c.at DESC, c.seq DESC LIMIT 1), 0) AS held
           FROM (SELECT 1) one
           LEFT JOIN wallet.accounts a ON a.kind = 'wallet' AND a.owner = ${owner} AND a.currency = ${currency}`
       })

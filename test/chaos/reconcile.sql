@@ -115,6 +115,23 @@ INSERT INTO finding
    WHERE balance_after <> before::numeric + amount;
 
 INSERT INTO finding
+  SELECT 'what was held after a change of a hold is the sum of the changes until then', 'account ' || account_id || ': ' || held_after || ' at ' || at
+    FROM (SELECT *, sum(change) OVER (PARTITION BY account_id ORDER BY at, seq) AS total FROM wallet.hold_changes) c
+   WHERE held_after <> total;
+
+INSERT INTO finding
+  SELECT 'the changes of a hold are what is left of it, and those of an account what it holds',
+         'hold ' || h.id || ': ' || h.status || ', ' || h.captured || ' of ' || h.amount
+    FROM wallet.holds h
+   WHERE (SELECT coalesce(sum(change), 0) FROM wallet.hold_changes c WHERE c.hold_id = h.id AND c.account_id = h.account_id)
+         <> CASE h.status WHEN 'open' THEN h.amount - h.captured ELSE 0 END
+  UNION ALL
+  SELECT 'the changes of a hold are what is left of it, and those of an account what it holds', 'account ' || a.id || ': ' || a.held
+    FROM wallet.accounts a
+   WHERE a.held <> coalesce((SELECT held_after FROM wallet.hold_changes c WHERE c.account_id = a.id
+                              ORDER BY at DESC, seq DESC LIMIT 1), 0);
+
+INSERT INTO finding
   SELECT 'no transfer is given back more than it moved, or to anybody else',
          'transfer ' || coalesce(r.reverses::text, 'without a name') || ': ' || r.back || ' back to account ' || r.account_id || ' of ' || coalesce(o.moved, 0)
     FROM (SELECT t.reverses, e.account_id, sum(e.amount) AS back

@@ -1,6 +1,6 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { type Edit, entryEdits, flip, linkEdits, shifted, transferEdits } from "../layers/BookEdits.ts"
+import { type Edit, entryEdits, flip, holdEdits, linkEdits, shifted, transferEdits } from "../layers/BookEdits.ts"
 import { Books } from "../layers/Books.ts"
 
 /** The edits of the list that a judge did not notice, or noticed without naming the place. */
@@ -38,6 +38,10 @@ layer(Books.fresh, { timeout: "60 seconds" })("the audit of the chain", (it) => 
   it.effect("names the place of an edit in every column of the transfers", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* missed([...yield* transferEdits(2), yield* shifted(2)]), [])
+    }))
+  it.effect("names the place of an edit of what a hold is, and of what was held when", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* missed(yield* holdEdits(2)), [])
     }))
   it.effect("names the link of an edit in every column of the chain, and in its newest link", () =>
     Effect.gen(function*() {
@@ -125,6 +129,26 @@ layer(Books.migrated(migration, edit), { timeout: "60 seconds" })(
         const { audit, script } = yield* clean
         assert.deepStrictEqual(audit.map((row) => row.slice(0, 45)), [`transfer ${edited}`])
         assert.deepStrictEqual(script, ["I8: the hash chain verifies: link 1"])
+      }))
+  }
+)
+
+layer(Books.migrated("0031_hold_changes"), { timeout: "60 seconds" })(
+  "holds of before their changes were noted",
+  (it) => {
+    it.effect("count from their beginning, and what was captured of them from their last change on", () =>
+      Effect.gen(function*() {
+        const { text } = yield* Books
+        const noted = (n: number) =>
+          text(
+            `SELECT string_agg(c.change || ' at ' || CASE c.at WHEN h.created_at THEN 'first' WHEN h.updated_at THEN 'last' END,
+                     ', ' ORDER BY c.seq)
+                FROM wallet.holds h JOIN wallet.hold_changes c ON c.hold_id = h.id WHERE h.key IN ('${n}:hold', '${n}:voided')`
+          )
+        for (const n of [1, 2, 3, 4]) {
+          assert.strictEqual(yield* noted(n), "30 at first, -10 at last, 5 at first, -5 at last")
+        }
+        assert.deepStrictEqual(yield* clean, { audit: [], script: [] })
       }))
   }
 )

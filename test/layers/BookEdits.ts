@@ -147,6 +147,34 @@ export const linkEdits = (n: number): ReadonlyArray<Edit> => {
   ]
 }
 
+export const holdEdits = Effect.fnUntraced(function*(n: number) {
+  const { text } = yield* Books
+  const hold = yield* text(`SELECT id::text FROM wallet.holds WHERE ${of(n, "hold")}`)
+  const bob = `account ${yield* text(`SELECT id::text FROM wallet.accounts WHERE owner = 'bob'`)}`
+  const noted = (change: string, column: string, place: string): Edit => ({
+    column: `${column} of a hold's change`,
+    statements: [`${change} WHERE hold_id = '${hold}' AND change < 0`],
+    place
+  })
+  const set = (column: string, to: string): Edit => ({
+    column: `${column} of a hold`,
+    statements: [`UPDATE wallet.holds SET ${column} = ${to} WHERE id = '${hold}'`],
+    place: `hold ${hold}`
+  })
+  return [
+    noted(`UPDATE wallet.hold_changes SET account_id = ${account("anna")}`, "account_id", `hold ${hold}`),
+    noted(`UPDATE wallet.hold_changes SET hold_id = '${ghost}'`, "hold_id", `hold ${hold}`),
+    noted("UPDATE wallet.hold_changes SET change = change + 1", "change", bob),
+    noted("UPDATE wallet.hold_changes SET held_after = held_after # 1", "held_after", bob),
+    noted("UPDATE wallet.hold_changes SET at = 'infinity'", "at", bob),
+    noted("DELETE FROM wallet.hold_changes", "row", `hold ${hold}`),
+    set("amount", "amount + 1"),
+    set("captured", "captured + 1"),
+    set("status", "'voided'"),
+    set("account_id", account("anna"))
+  ]
+})
+
 /** The same characters in other columns: a leaf that only joins its columns would be the same. */
 export const shifted = Effect.fnUntraced(function*(n: number) {
   const { text } = yield* Books

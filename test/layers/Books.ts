@@ -14,7 +14,7 @@ const Text = Schema.decodeUnknownSync(Schema.Tuple([Schema.Tuple([Schema.String]
 const wallet = (owner: string, amount: number) => ({ kind: "wallet", owner, currency: "NGN", amount: String(amount) })
 const clearing = (amount: number) => ({ kind: "clearing", owner: "sandbox", currency: "NGN", amount: String(amount) })
 
-/** Link `n`: two charges, a payment, and the reversal of a part of it, with numbers of `seq` before and after that nobody has. */
+/** Link `n`: two charges, a payment, the reversal of a part of it, and a hold of which a part is captured, with numbers of `seq` before and after that nobody has. */
 const link = Effect.fnUntraced(function*(connection: PgConnection.PgConnection, n: number) {
   const post = (command: object) => connection.query("SELECT wallet.post($1::jsonb)", [JSON.stringify([command])])
   const gap = connection.query("SELECT nextval('wallet.transfers_seq_seq') FROM generate_series(1, 3)", [])
@@ -39,17 +39,22 @@ const link = Effect.fnUntraced(function*(connection: PgConnection.PgConnection, 
   )[0][0]
   const reference = { by: "admin", reason: "too much" }
   yield* post({ op: "reverse", key: `${n}:reversal`, transfer: payment, amount: "40", reference })
+  yield* post({ op: "authorise", key: `${n}:hold`, ...wallet("bob", 30) })
+  const to = { kind: "fees", owner: "fees" }
+  yield* post({ op: "capture", key: `${n}:capture`, hold: `${n}:hold`, kind: "fee", amount: "10", to })
+  yield* post({ op: "authorise", key: `${n}:voided`, ...wallet("bob", 5) })
+  yield* post({ op: "void", hold: `${n}:voided` })
   yield* connection.query("SELECT wallet.chain_next(100)", [])
 })
 
-const tables = ["accounts", "transfers", "entries", "chain"] as const
+const tables = ["accounts", "transfers", "entries", "chain", "holds", "hold_changes"] as const
 
 // What a superuser does who edits: triggers off, and no constraint in the way.
 const unguarded = [
   ...tables.map((table) => `ALTER TABLE wallet.${table} DISABLE TRIGGER ALL`),
   `DO $$ DECLARE c record; BEGIN
      FOR c IN SELECT conrelid::regclass AS of, conname FROM pg_constraint
-       WHERE contype = 'c' AND conrelid = ANY (ARRAY['wallet.transfers', 'wallet.entries', 'wallet.chain']::regclass[]) LOOP
+       WHERE contype = 'c' AND conrelid = ANY (ARRAY['wallet.transfers', 'wallet.entries', 'wallet.chain', 'wallet.holds', 'wallet.hold_changes']::regclass[]) LOOP
        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.of, c.conname);
      END LOOP;
    END $$`,

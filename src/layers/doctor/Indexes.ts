@@ -196,14 +196,18 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
       "LedgerStore.post LedgerStore.chain LedgerStore.transfer LedgerHistoryStore.acts LedgerHistoryStore.act"
     )
   },
+  "wallet.hold_changes": {
+    hold_changes_pkey: serves(
+      "unique btree (account_id, at, seq)",
+      "LedgerStore.post LedgerHistoryStore.standing"
+    )
+  },
   "wallet.holds": {
-    holds_ended: serves("btree (account_id, updated_at) WHERE (status <> 'open'::text)", "LedgerHistoryStore.standing"),
     holds_expiring: serves(
       "btree (expires_at) WHERE ((status = 'open'::text) AND (expires_at IS NOT NULL))",
       "LedgerStore.expireHolds"
     ),
     holds_key_key: serves("unique btree (key)", "LedgerStore.post"),
-    holds_open: serves("btree (account_id) WHERE (status = 'open'::text)", "LedgerHistoryStore.standing"),
     holds_pkey: serves("unique btree (id)", "LedgerStore.post")
   },
   "wallet.transfers": {
