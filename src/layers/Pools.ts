@@ -118,7 +118,14 @@ export const pool = (bulkhead: Bulkhead) =>
           + (bulkhead === "revocations" ? " revocations" : ""),
         maxConnections: bulkheads[bulkhead].connections,
         connectTimeout: "2 seconds",
-        startupParameters: { statement_timeout: "3000", lock_timeout: "1000", TimeZone: "UTC" }
+        startupParameters: {
+          statement_timeout: "3000",
+          lock_timeout: "1000",
+          TimeZone: "UTC",
+          // By the average of accounts the planner takes the entries of one for few, and would read and sort all of a busy
+          // one's for a page. They are in order in their index.
+          ...(bulkhead === "wallet" ? { enable_bitmapscan: "off" } : {})
+        }
       })
       return yield* patient(client, yield* Settings.acquireLimit)
     })

@@ -43,7 +43,7 @@ const invariants = [
   {
     invariant: "I1",
     says:
-      "every transfer has two entries or more that sum to zero in each currency, and no entry is without transfer or account",
+      "every transfer has two entries or more that sum to zero in each currency, and no entry is without transfer or account, or of another kind",
     query: `SELECT broken FROM (
         SELECT 'transfer ' || t.id || ': ' || count(e.id) || ' entries, sum ' || coalesce(sum(e.amount), 0) AS broken,
                t.created_at, t.seq
@@ -53,6 +53,11 @@ const invariants = [
         UNION ALL
         SELECT 'entry ' || e.id || ': of no transfer, ' || e.transfer_id, e.created_at, e.seq
           FROM wallet.entries e WHERE NOT EXISTS (SELECT FROM wallet.transfers t WHERE t.id = e.transfer_id)
+        UNION ALL
+        SELECT 'entry ' || e.id || ': of kind ' || coalesce(e.kind, 'transfer') || ', its transfer ' || t.id || ' of ' || t.kind,
+               e.created_at, e.seq
+          FROM wallet.entries e JOIN wallet.transfers t ON t.id = e.transfer_id
+         WHERE e.kind IS DISTINCT FROM nullif(t.kind, 'transfer')
         UNION ALL
         SELECT 'entry ' || e.id || ': of no account, ' || e.account_id, e.created_at, e.seq
           FROM wallet.entries e WHERE NOT EXISTS (SELECT FROM wallet.accounts a WHERE a.id = e.account_id)) q

@@ -82,6 +82,11 @@ INSERT INTO finding
       OR NOT EXISTS (SELECT 1 FROM wallet.accounts a WHERE a.id = e.account_id);
 
 INSERT INTO finding
+  SELECT 'an entry is found under the kind of its transfer', 'entry ' || e.id || ': ' || coalesce(e.kind, 'none')
+    FROM wallet.entries e JOIN wallet.transfers t ON t.id = e.transfer_id
+   WHERE coalesce(e.kind, 'transfer') <> t.kind;
+
+INSERT INTO finding
   SELECT 'I2: balance is the sum of entries, held the sum of open holds',
          'account ' || a.id || ': balance ' || a.balance || ' against ' || coalesce(e.total, 0)
            || ', held ' || a.held || ' against ' || coalesce(h.total, 0)

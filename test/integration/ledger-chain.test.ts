@@ -152,3 +152,23 @@ layer(Books.migrated("0031_hold_changes"), { timeout: "60 seconds" })(
       }))
   }
 )
+
+layer(Books.migrated("0032_entries_of_a_kind"), { timeout: "60 seconds" })(
+  "entries of before they were found by their kind",
+  (it) => {
+    it.effect("have the kind of their transfer as those after it have", () =>
+      Effect.gen(function*() {
+        const { text } = yield* Books
+        const kinds = (n: number) =>
+          text(`SELECT string_agg(coalesce(e.kind, 'none'), ',' ORDER BY e.seq)
+                  FROM wallet.transfers t JOIN wallet.entries e ON e.transfer_id = t.id WHERE t.key LIKE '${n}:%'`)
+        for (const n of [1, 2, 3, 4]) {
+          assert.strictEqual(
+            yield* kinds(n),
+            "charge,charge,charge,charge,fee,fee,reversal,reversal,fee,fee"
+          )
+        }
+        assert.deepStrictEqual(yield* clean, { audit: [], script: [] })
+      }))
+  }
+)

@@ -56,6 +56,8 @@ export const entryEdits = Effect.fnUntraced(function*(n: number) {
     { ...set("transfer_id", `'${ghost}'`), column: "transfer_id, to nothing" },
     set("transfer_id", `(SELECT id FROM wallet.transfers WHERE ${of(n, "first")})`),
     set("amount", "amount + 1"),
+    set("kind", "'payout'"),
+    { ...set("kind", "NULL"), column: "kind, to none" },
     set("balance_after", "balance_after # 1"),
     {
       // The entry after it would be beyond the largest number, had it been added to this one.

@@ -187,6 +187,10 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     chain_pkey: serves("unique btree (n)", "LedgerStore.chain")
   },
   "wallet.entries": {
+    entries_of_kind: serves(
+      "btree (account_id, kind, created_at, seq) WHERE (kind IS NOT NULL)",
+      "LedgerHistoryStore.entries"
+    ),
     entries_pkey: serves(
       "unique btree (account_id, created_at, seq)",
       "LedgerHistoryStore.entries LedgerHistoryStore.standing"
