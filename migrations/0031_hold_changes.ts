@@ -45,8 +45,7 @@ export const holdChanges = statements([
      FOR EACH STATEMENT EXECUTE FUNCTION wallet.refuse_change()`,
   `ALTER TABLE wallet.hold_changes ENABLE ALWAYS TRIGGER immutable_rows`,
   `ALTER TABLE wallet.hold_changes ENABLE ALWAYS TRIGGER immutable_table`,
-  // Nothing else read by these.
-  `DROP INDEX wallet.holds_open`,
+  // Nothing else read by it.
   `DROP INDEX wallet.holds_ended`,
   `GRANT CREATE ON SCHEMA wallet TO midnight_ledger`,
   `ALTER TABLE wallet.hold_changes OWNER TO midnight_ledger`,

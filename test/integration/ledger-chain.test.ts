@@ -7,12 +7,13 @@ import { Books } from "../layers/Books.ts"
 const missed = Effect.fnUntraced(function*(edits: ReadonlyArray<Edit>) {
   const { edited } = yield* Books
   const missing: Array<string> = []
-  for (const { column, place, statements } of edits) {
-    const { audit, script } = yield* edited(statements)
+  for (const { column, place, statements, wholeOnly } of edits) {
+    const { audit, patrol, script } = yield* edited(statements)
     if (audit.length === 0) missing.push(`${column}: not seen by the audit`)
     else if (!audit.some((row) => row.includes(place))) {
       missing.push(`${column}: ${place} is not named in ${audit.join(", ")}`)
     }
+    if (patrol.length === 0 && wholeOnly !== true) missing.push(`${column}: not seen by a server`)
     if (script.length === 0) missing.push(`${column}: not seen by reconcile.sql`)
   }
   return missing
@@ -29,7 +30,7 @@ const edit = "UPDATE wallet.transfers SET memo = 'x' WHERE key = '1:payment'"
 layer(Books.fresh, { timeout: "60 seconds" })("the audit of the chain", (it) => {
   it.effect("finds books clean that nobody edited", () =>
     Effect.gen(function*() {
-      assert.deepStrictEqual(yield* clean, { audit: [], script: [] })
+      assert.deepStrictEqual(yield* clean, { audit: [], patrol: [], script: [] })
     }))
   it.effect("names the place of an edit in every column of the entries", () =>
     Effect.gen(function*() {
@@ -70,7 +71,7 @@ layer(Books.fresh, { timeout: "60 seconds" })("the audit of the chain", (it) => 
     }))
   it.effect("finds nothing any more when all is as it was", () =>
     Effect.gen(function*() {
-      assert.deepStrictEqual(yield* clean, { audit: [], script: [] })
+      assert.deepStrictEqual(yield* clean, { audit: [], patrol: [], script: [] })
     }))
 })
 
@@ -84,7 +85,7 @@ layer(Books.migrated(migration), { timeout: "60 seconds" })(
           yield* text("SELECT string_agg((seal IS NOT NULL)::text, ',' ORDER BY n) FROM wallet.chain"),
           "true,true,false,false"
         )
-        assert.deepStrictEqual(yield* clean, { audit: [], script: [] })
+        assert.deepStrictEqual(yield* clean, { audit: [], patrol: [], script: [] })
       }))
     it.effect("names the place of an edit in every column of the entries, before and after", () =>
       Effect.gen(function*() {
@@ -148,7 +149,7 @@ layer(Books.migrated("0031_hold_changes"), { timeout: "60 seconds" })(
         for (const n of [1, 2, 3, 4]) {
           assert.strictEqual(yield* noted(n), "30 at first, -10 at last, 5 at first, -5 at last")
         }
-        assert.deepStrictEqual(yield* clean, { audit: [], script: [] })
+        assert.deepStrictEqual(yield* clean, { audit: [], patrol: [], script: [] })
       }))
   }
 )
@@ -168,7 +169,7 @@ layer(Books.migrated("0032_entries_of_a_kind"), { timeout: "60 seconds" })(
             "charge,charge,charge,charge,fee,fee,reversal,reversal,fee,fee"
           )
         }
-        assert.deepStrictEqual(yield* clean, { audit: [], script: [] })
+        assert.deepStrictEqual(yield* clean, { audit: [], patrol: [], script: [] })
       }))
   }
 )

@@ -6,6 +6,7 @@ import { inject } from "vitest"
 import { migrations } from "../../migrations/index.ts"
 import { migrate } from "../../src/layers/Migrations.ts"
 import { LedgerAudit } from "../../src/services/LedgerAudit.ts"
+import { LedgerPatrolStore, type Slice, walkNames } from "../../src/services/LedgerPatrolStore.ts"
 import { reconcile } from "../chaos/bank/Judge.ts"
 import { PgTest } from "./PgTest.ts"
 
@@ -65,10 +66,11 @@ const restoring = tables.flatMap((table) => [
   `INSERT INTO wallet.${table} OVERRIDING SYSTEM VALUE TABLE public.kept_${table}`
 ])
 
-/** What both judges say about the books while an edit stands; a judge that fails says that instead. */
+/** What all judges say about the books while an edit stands; a judge that fails says that instead. */
 export interface Verdict {
   readonly audit: ReadonlyArray<string>
   readonly script: ReadonlyArray<string>
+  readonly patrol: ReadonlyArray<string>
 }
 
 /** Small books of some links, posted by nobody but the ledger's functions; nothing runs beside, so an edit stays as it is. */
@@ -128,14 +130,31 @@ export class Books extends Context.Service<Books, {
     )
 }
 
+/** What a server's slices find, each of them. */
+const patrol = Effect.gen(function*() {
+  const { slice } = yield* LedgerPatrolStore
+  const broken: Array<string> = []
+  for (const walk of walkNames) {
+    let place: string | null = null
+    do {
+      const found: Slice = yield* slice(walk, place)
+      broken.push(...found.broken.map(([, row]) => row))
+      place = found.upTo
+    } while (place !== null)
+  }
+  return broken
+})
+
 const books = Effect.fnUntraced(function*(
   connection: PgConnection.PgConnection,
   owner: Redacted.Redacted<string>,
   reader: Redacted.Redacted<string>
 ) {
-  const ledger = yield* Layer.build(LedgerAudit.layer.pipe(
-    Layer.provide(PgClient.layer({ url: reader, maxConnections: 1 }))
-  ))
+  const ledger = yield* Layer.build(
+    Layer.merge(LedgerAudit.layer, LedgerPatrolStore.layer).pipe(
+      Layer.provide(PgClient.layer({ url: reader, maxConnections: 1 }))
+    )
+  )
   const all = (statements: ReadonlyArray<string>) =>
     Effect.forEach(statements, (statement) => connection.query(statement, []), { discard: true })
   yield* all(unguarded)
@@ -148,6 +167,10 @@ const books = Effect.fnUntraced(function*(
       Effect.catch((error) => Effect.succeed([`the audit fails: ${String(error.cause)}`])),
       Effect.provideContext(ledger)
     ),
+    patrol: Effect.catch(
+      patrol,
+      (error) => Effect.succeed([`the patrol fails: ${String(error.cause)}`])
+    ).pipe(Effect.provideContext(ledger)),
     script: Effect.map(
       reconcile(owner, ""),
       (findings) => findings.map(({ claim, first }) => `${claim}: ${first.join()}`)

@@ -212,6 +212,10 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
       "LedgerStore.expireHolds"
     ),
     holds_key_key: serves("unique btree (key)", "LedgerStore.post"),
+    holds_open: keeps(
+      "btree (account_id) WHERE (status = 'open'::text)",
+      "what an account holds is the sum of its open holds: servers look for it account by account"
+    ),
     holds_pkey: serves("unique btree (id)", "LedgerStore.post")
   },
   "wallet.transfers": {
