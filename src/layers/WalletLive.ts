@@ -18,7 +18,7 @@ const expiry = Effect.flatMap(
   (store) => every("10 seconds", Effect.ignore(withDatabase(store.expireHolds)))
 )
 
-/** Waits for so many times what the work took, so that it has one core's share at most of 1 to so many more. */
+/** Waits afterwards for so many times what the work took. */
 const resting = <A, E, R>(times: number, work: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
     const began = yield* Clock.currentTimeMillis
