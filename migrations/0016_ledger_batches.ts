@@ -48,7 +48,8 @@ const main = `
     )
     SELECT (SELECT count(*) FROM booked), (SELECT count(*) FROM entered) INTO booked_count, entered_count;`
 
-const postTransfers = `
+/** The batch as this migration left it. */
+export const postTransfers = `
 CREATE FUNCTION wallet.post_transfers(
   keys text[], digests text[], contents text[], kinds text[], memos text[], refs text[], leg_transfers integer[],
   leg_kinds text[], leg_owners text[], leg_currencies text[], leg_amounts bigint[],

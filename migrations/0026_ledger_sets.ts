@@ -28,9 +28,12 @@ const edited = (source: string) =>
     return text.replace(from, () => to)
   }, source)
 
+/** The exact path as this migration left it. */
+export const postExact = edited(exactInOneStatement)
+
 /**
  * The exact path takes one more command:
  *
  *   set       {op, commands}       all of its members are posted, or none is and the answer says which was refused and why
  */
-export const ledgerSets = statements([edited(exactInOneStatement)])
+export const ledgerSets = statements([postExact])

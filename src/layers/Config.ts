@@ -51,3 +51,6 @@ export const webhookAllowPrivate = Config.Boolean("WEBHOOK_ALLOW_PRIVATE").pipe(
 export const payoutApprovalAbove = minorUnits("PAYOUT_APPROVAL_ABOVE", 5_000_000)
 /** Minor units that one member may be paid out in 24 hours, in each currency. */
 export const payoutDailyLimit = minorUnits("PAYOUT_DAILY_LIMIT", 100_000_000)
+
+/** How long after its start a server begins to look through the ledger. */
+export const auditAfter = Config.Duration("AUDIT_AFTER").pipe(Config.withDefault("5 minutes"))

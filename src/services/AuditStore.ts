@@ -1,10 +1,10 @@
 import { Context, DateTime, Effect, Layer, Schema } from "effect"
 import { SqlClient, type SqlError, SqlSchema } from "effect/sql"
-import { SecurityEventKind } from "../domain/IdentityAdmin.ts"
-import { SecurityEventId, SessionId, UserId } from "../domain/Ids.ts"
-import { Role } from "../domain/Principal.ts"
+import { SecurityEvent, type SecurityEventKind } from "../domain/IdentityAdmin.ts"
+import { SecurityEventId, type SessionId, type UserId } from "../domain/Ids.ts"
+import type { Role } from "../domain/Principal.ts"
 import { CurrentRequest } from "../domain/Request.ts"
-import { WebhookScope } from "../domain/WebhookEndpoints.ts"
+import type { WebhookScope } from "../domain/WebhookEndpoints.ts"
 import { decoded } from "./Database.ts"
 import { newId } from "./NewId.ts"
 
@@ -21,19 +21,8 @@ export interface Happened {
   readonly scope?: WebhookScope | undefined
 }
 
-export const EventRow = Schema.Struct({
-  id: SecurityEventId,
-  kind: SecurityEventKind,
-  userId: Schema.NullOr(UserId),
-  by: Schema.NullOr(UserId),
-  sessionId: Schema.NullOr(SessionId),
-  reason: Schema.NullOr(Schema.String),
-  roles: Schema.NullOr(Schema.Array(Role)),
-  subject: Schema.NullOr(Schema.String),
-  scope: Schema.NullOr(WebhookScope),
-  requestId: Schema.String,
-  createdAt: Schema.DateTimeUtcFromDate
-})
+/** A row of the log: what the domain says of an event, with the driver's time. */
+export const EventRow = Schema.Struct({ ...SecurityEvent.fields, createdAt: Schema.DateTimeUtcFromDate })
 export type EventRow = typeof EventRow.Type
 
 /**

@@ -23,11 +23,13 @@ export interface AuditReport {
 // Every row of the chain beside what stands before it. Nothing is before the first: its range begins with the lowest number,
 // so that a transfer put in before all others is in a link as well.
 const nothing = "decode(repeat('00', 32), 'hex')"
-const chain =
+/** Links of the chain, each with what stands before it among them. */
+export const chainOf = (links: string) =>
   `(SELECT *, lag(n, 1, 0::bigint) OVER w AS n_before, lag(last_seq, 1, -9223372036854775808) OVER w AS since,
             lag(hash, 1, ${nothing}) OVER w AS hash_before, lag(coalesce(seal, hash), 1, ${nothing}) OVER w AS head_before,
             lag(seal, 1, ${nothing}) OVER w AS seal_before
-       FROM wallet.chain WINDOW w AS (ORDER BY n))`
+       FROM ${links} l WINDOW w AS (ORDER BY n))`
+const chain = chainOf("wallet.chain")
 
 // What a link says of itself.
 const numbers = `sha256(convert_to(concat_ws('|', n, first_seq, last_seq, transfers,
@@ -36,6 +38,54 @@ const numbers = `sha256(convert_to(concat_ws('|', n, first_seq, last_seq, transf
 // The leaf of the transfer that is the `place`th of its link.
 const kept = (leaves: string) => `substring(${leaves} FROM (32 * (place - 1) + 1)::int FOR 32)`
 
+export const chainGaps = (chain: string) =>
+  `SELECT broken FROM (
+        SELECT 'link ' || n || ': follows ' || n_before || ' and seq ' || since AS broken, n AS place
+          FROM ${chain} c WHERE n <> n_before::numeric + 1 OR first_seq <= since
+        UNION ALL
+        SELECT 'link ' || c.n || ': chained ' || c.transfers || ' transfers of seq ' || c.first_seq || ' to ' || c.last_seq
+               || ', there are ' || count(t.id) || coalesce(' of ' || min(t.seq) || ' to ' || max(t.seq), ''), c.n
+          FROM ${chain} c LEFT JOIN wallet.transfers t ON t.seq > c.since AND t.seq <= c.last_seq
+         GROUP BY c.n, c.transfers, c.first_seq, c.last_seq
+        HAVING count(t.id) <> c.transfers OR min(t.seq) IS DISTINCT FROM c.first_seq
+            OR max(t.seq) IS DISTINCT FROM c.last_seq) q
+      ORDER BY place, broken`
+
+export const chainHashes = (chain: string) =>
+  `SELECT broken FROM (
+        SELECT 'link ' || n || ': its hash is not that of what it says' AS broken, n AS place, NULL::bigint AS at
+          FROM ${chain} c
+         WHERE CASE WHEN seal IS NULL
+               THEN prev <> head_before OR hash <> sha256(prev || ${numbers} || leaves) OR seal_leaves IS NOT NULL
+               ELSE prev <> hash_before OR hash <> sha256(prev || leaves) END
+        UNION ALL
+        SELECT 'link ' || n || ': its seal is not that of what it says', n, NULL
+          FROM ${chain} c
+         WHERE seal IS NOT NULL AND seal IS DISTINCT FROM sha256(seal_before || ${numbers} || seal_leaves || hash)
+        UNION ALL
+        SELECT 'transfer ' || t.id || ' (seq ' || t.seq || ', link ' || t.n || '): not what was chained', t.n, t.seq
+          FROM (SELECT c.n, c.seal, c.seal_leaves, c.leaves, c.transfers, x.id, x.seq, x AS whole,
+                       row_number() OVER (PARTITION BY c.n ORDER BY x.seq) AS place
+                  FROM ${chain} c JOIN wallet.transfers x ON x.seq > c.since AND x.seq <= c.last_seq) t
+         WHERE CASE WHEN place > transfers THEN true
+               ELSE ${kept("coalesce(seal_leaves, leaves)")} <> wallet.leaf(whole)
+                 OR (seal IS NOT NULL AND ${kept("leaves")} <> wallet.sealed_leaf(whole)) END) q
+      ORDER BY place, at NULLS FIRST, broken`
+
+/** Of the reversals `t` of which that is so. */
+export const reversalsOf = (which: string) =>
+  `SELECT 'transfer ' || r.reverses || ': gave ' || coalesce(moved, 0) || ' to account ' || r.account_id
+        || ', of which ' || -r.back || ' came back by ' || r.by AS broken
+      FROM (SELECT t.reverses, e.account_id, sum(e.amount) AS back, min(t.seq) AS first,
+                   string_agg('transfer ' || t.id, ', ' ORDER BY t.seq) AS by
+              FROM wallet.transfers t JOIN wallet.entries e ON e.transfer_id = t.id
+             WHERE ${which} GROUP BY 1, 2) r
+      LEFT JOIN wallet.transfers o ON o.id = r.reverses
+      CROSS JOIN LATERAL (SELECT sum(e.amount) AS moved FROM wallet.entries e
+                           WHERE e.transfer_id = r.reverses AND e.account_id = r.account_id) m
+      WHERE o.id IS NULL OR o.reverses IS NOT NULL OR moved IS NULL OR moved * r.back >= 0 OR abs(r.back) > abs(moved)
+      ORDER BY r.first, r.account_id`
+
 // The invariants of the ledger, each as the query that finds what breaks it, the first row first. They are computed from the
 // rows alone and share nothing with the function that posts. No edited value may make one fail: sums and differences
 // of what has no bound are numeric, and times may be infinite.
@@ -43,7 +93,7 @@ const invariants = [
   {
     invariant: "I1",
     says:
-      "every transfer has two entries or more that sum to zero in each currency, and no entry is without transfer or account",
+      "every transfer has two entries or more that sum to zero in each currency, and no entry is without transfer or account, or of another kind",
     query: `SELECT broken FROM (
         SELECT 'transfer ' || t.id || ': ' || count(e.id) || ' entries, sum ' || coalesce(sum(e.amount), 0) AS broken,
                t.created_at, t.seq
@@ -53,6 +103,11 @@ const invariants = [
         UNION ALL
         SELECT 'entry ' || e.id || ': of no transfer, ' || e.transfer_id, e.created_at, e.seq
           FROM wallet.entries e WHERE NOT EXISTS (SELECT FROM wallet.transfers t WHERE t.id = e.transfer_id)
+        UNION ALL
+        SELECT 'entry ' || e.id || ': of kind ' || coalesce(e.kind, 'transfer') || ', its transfer ' || t.id || ' of ' || t.kind,
+               e.created_at, e.seq
+          FROM wallet.entries e JOIN wallet.transfers t ON t.id = e.transfer_id
+         WHERE e.kind IS DISTINCT FROM nullif(t.kind, 'transfer')
         UNION ALL
         SELECT 'entry ' || e.id || ': of no account, ' || e.account_id, e.created_at, e.seq
           FROM wallet.entries e WHERE NOT EXISTS (SELECT FROM wallet.accounts a WHERE a.id = e.account_id)) q
@@ -91,42 +146,14 @@ const invariants = [
   {
     invariant: "I7",
     says: "the chain has no gap, and leaves no transfer out",
-    query: `SELECT broken FROM (
-        SELECT 'link ' || n || ': follows ' || n_before || ' and seq ' || since AS broken, n AS place
-          FROM ${chain} c WHERE n <> n_before::numeric + 1 OR first_seq <= since
-        UNION ALL
-        SELECT 'link ' || c.n || ': chained ' || c.transfers || ' transfers of seq ' || c.first_seq || ' to ' || c.last_seq
-               || ', there are ' || count(t.id) || coalesce(' of ' || min(t.seq) || ' to ' || max(t.seq), ''), c.n
-          FROM ${chain} c LEFT JOIN wallet.transfers t ON t.seq > c.since AND t.seq <= c.last_seq
-         GROUP BY c.n, c.transfers, c.first_seq, c.last_seq
-        HAVING count(t.id) <> c.transfers OR min(t.seq) IS DISTINCT FROM c.first_seq
-            OR max(t.seq) IS DISTINCT FROM c.last_seq) q
-      ORDER BY place, broken`
+    query: chainGaps(chain)
   },
   {
     // A link that is older than migration 0025 is in two chains: the one it was made for, and that of the seals.
     invariant: "I8",
     says:
       "every link's hash is that of the link before, of what it says and its leaves, and every leaf that of its transfer",
-    query: `SELECT broken FROM (
-        SELECT 'link ' || n || ': its hash is not that of what it says' AS broken, n AS place, NULL::bigint AS at
-          FROM ${chain} c
-         WHERE CASE WHEN seal IS NULL
-               THEN prev <> head_before OR hash <> sha256(prev || ${numbers} || leaves) OR seal_leaves IS NOT NULL
-               ELSE prev <> hash_before OR hash <> sha256(prev || leaves) END
-        UNION ALL
-        SELECT 'link ' || n || ': its seal is not that of what it says', n, NULL
-          FROM ${chain} c
-         WHERE seal IS NOT NULL AND seal IS DISTINCT FROM sha256(seal_before || ${numbers} || seal_leaves || hash)
-        UNION ALL
-        SELECT 'transfer ' || t.id || ' (seq ' || t.seq || ', link ' || t.n || '): not what was chained', t.n, t.seq
-          FROM (SELECT c.n, c.seal, c.seal_leaves, c.leaves, c.transfers, x.id, x.seq, x AS whole,
-                       row_number() OVER (PARTITION BY c.n ORDER BY x.seq) AS place
-                  FROM ${chain} c JOIN wallet.transfers x ON x.seq > c.since AND x.seq <= c.last_seq) t
-         WHERE CASE WHEN place > transfers THEN true
-               ELSE ${kept("coalesce(seal_leaves, leaves)")} <> wallet.leaf(whole)
-                 OR (seal IS NOT NULL AND ${kept("leaves")} <> wallet.sealed_leaf(whole)) END) q
-      ORDER BY place, at NULLS FIRST, broken`
+    query: chainHashes(chain)
   },
   {
     invariant: "balance after",
@@ -138,19 +165,26 @@ const invariants = [
       WHERE balance_after <> before::numeric + amount ORDER BY created_at, seq`
   },
   {
+    invariant: "held after",
+    says:
+      "what an account held after every change of a hold is what it held before and the change, up to what it holds",
+    query: `SELECT broken FROM (
+        SELECT 'account ' || account_id || ': ' || held_after || ' held after ' || before || ' at ' || at AS broken, at, seq
+          FROM (SELECT *, coalesce(lag(held_after) OVER (PARTITION BY account_id ORDER BY at, seq), 0) AS before
+                  FROM wallet.hold_changes) c
+         WHERE held_after <> before::numeric + change
+        UNION ALL
+        SELECT 'hold ' || coalesce(h.id, c.hold_id) || ': ' || coalesce(c.total, 0) || ' of it noted as held', h.created_at, 0
+          FROM wallet.holds h
+          FULL JOIN (SELECT hold_id, account_id, sum(change) AS total FROM wallet.hold_changes GROUP BY 1, 2) c
+            ON c.hold_id = h.id AND c.account_id = h.account_id
+         WHERE coalesce(c.total, 0) IS DISTINCT FROM CASE WHEN h.status = 'open' THEN h.amount - h.captured ELSE 0 END) q
+      ORDER BY at, seq, broken`
+  },
+  {
     invariant: "reversals",
     says: "no transfer is given back more than it moved, or to anybody else",
-    query: `SELECT 'transfer ' || r.reverses || ': gave ' || coalesce(moved, 0) || ' to account ' || r.account_id
-        || ', of which ' || -r.back || ' came back by ' || r.by AS broken
-      FROM (SELECT t.reverses, e.account_id, sum(e.amount) AS back, min(t.seq) AS first,
-                   string_agg('transfer ' || t.id, ', ' ORDER BY t.seq) AS by
-              FROM wallet.transfers t JOIN wallet.entries e ON e.transfer_id = t.id
-             WHERE t.reverses IS NOT NULL GROUP BY 1, 2) r
-      LEFT JOIN wallet.transfers o ON o.id = r.reverses
-      CROSS JOIN LATERAL (SELECT sum(e.amount) AS moved FROM wallet.entries e
-                           WHERE e.transfer_id = r.reverses AND e.account_id = r.account_id) m
-      WHERE o.id IS NULL OR o.reverses IS NOT NULL OR moved IS NULL OR moved * r.back >= 0 OR abs(r.back) > abs(moved)
-      ORDER BY r.first, r.account_id`
+    query: reversalsOf("t.reverses IS NOT NULL")
   }
 ]
 

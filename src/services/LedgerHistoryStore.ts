@@ -49,7 +49,7 @@ const Standing = Schema.Struct({ balance: Schema.BigInt, held: Schema.BigInt })
 /** What the ledger was: entries, balances at an instant, and the acts of administrators. Reads only. */
 export class LedgerHistoryStore extends Context.Service<LedgerHistoryStore, {
   entries(filter: EntryFilter): Effect.Effect<ReadonlyArray<EntryRow>, SqlError>
-  /** The wallet as it stood at an instant: one look at its last entry before, and the holds that were open. */
+  /** The wallet as it stood at an instant: one look each at its last entry before, and at the last change of a hold of its. */
   standing(owner: UserId, currency: Currency, at: DateTime.Utc): Effect.Effect<typeof Standing.Type, SqlError>
   /**
    * The wallet as it stands, and when: by the clock that entries are dated by, which this process's own may lag behind. An instant
@@ -68,58 +68,59 @@ export class LedgerHistoryStore extends Context.Service<LedgerHistoryStore, {
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
 
-      const entryRows = SqlSchema.findAll({
-        Request: Schema.Struct({
-          userId: UserId,
-          currency: Schema.NullOr(Currency),
-          kind: Schema.NullOr(TransferKind),
-          from: Schema.NullOr(Schema.String),
-          to: Schema.NullOr(Schema.String),
-          beforeAt: Schema.NullOr(Schema.String),
-          beforeSeq: Schema.NullOr(Schema.String),
-          limit: Schema.Int
-        }),
-        Result: EntryRow,
-        // One bounded index scan per wallet of the user, merged: a single scan over all entries of several accounts would
-        // have to sort them.
-        execute: (f) =>
-          sql`
-          SELECT e.id, e.seq, to_char(e.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.USOF') AS position,
-                 e.transfer_id AS "transferId", t.kind, e.amount, e.currency::text AS currency,
-                 e.balance_after AS "balanceAfter", t.memo, e.created_at AS "createdAt"
-          FROM wallet.accounts a
-          CROSS JOIN LATERAL (
-            SELECT x.*, a.currency FROM wallet.entries x
-            WHERE x.account_id = a.id
-              AND (${f.from}::timestamptz IS NULL OR x.created_at >= ${f.from}::timestamptz)
-              AND (${f.to}::timestamptz IS NULL OR x.created_at < ${f.to}::timestamptz)
-              AND (${f.beforeAt}::timestamptz IS NULL
-                   OR (x.created_at, x.seq) < (${f.beforeAt}::timestamptz, ${f.beforeSeq}::bigint))
-              AND (${f.kind}::text IS NULL
-                   OR (SELECT k.kind FROM wallet.transfers k WHERE k.id = x.transfer_id) = ${f.kind}::text)
-            ORDER BY x.created_at DESC, x.seq DESC LIMIT ${f.limit}
-          ) e
-          JOIN wallet.transfers t ON t.id = e.transfer_id
-          WHERE a.kind = 'wallet' AND a.owner = ${f.userId}
-            AND (${f.currency}::text IS NULL OR a.currency = ${f.currency}::text)
-          ORDER BY e.created_at DESC, e.seq DESC LIMIT ${f.limit}`
+      // An entry of a plain transfer has no kind, and needs no index of its kind: it is found among all entries.
+      const ofKind = Option.match({
+        onNone: () => sql``,
+        onSome: (kind: TransferKind) => kind === "transfer" ? sql`AND x.kind IS NULL` : sql`AND x.kind = ${kind}`
       })
+
+      const entryRows = (kind: EntryFilter["kind"]) =>
+        SqlSchema.findAll({
+          Request: Schema.Struct({
+            userId: UserId,
+            currency: Schema.NullOr(Currency),
+            from: Schema.NullOr(Schema.String),
+            to: Schema.NullOr(Schema.String),
+            beforeAt: Schema.NullOr(Schema.String),
+            beforeSeq: Schema.NullOr(Schema.String),
+            limit: Schema.Int
+          }),
+          Result: EntryRow,
+          // One bounded index scan per wallet of the user, merged: a single scan over all entries of several accounts would
+          // have to sort them.
+          execute: (f) =>
+            sql`
+            SELECT e.id, e.seq, to_char(e.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.USOF') AS position,
+                   e.transfer_id AS "transferId", t.kind, e.amount, e.currency::text AS currency,
+                   e.balance_after AS "balanceAfter", t.memo, e.created_at AS "createdAt"
+            FROM wallet.accounts a
+            CROSS JOIN LATERAL (
+              SELECT x.*, a.currency FROM wallet.entries x
+              WHERE x.account_id = a.id
+                AND (${f.from}::timestamptz IS NULL OR x.created_at >= ${f.from}::timestamptz)
+                AND (${f.to}::timestamptz IS NULL OR x.created_at < ${f.to}::timestamptz)
+                AND (${f.beforeAt}::timestamptz IS NULL
+                     OR (x.created_at, x.seq) < (${f.beforeAt}::timestamptz, ${f.beforeSeq}::bigint))
+                ${ofKind(kind)}
+              ORDER BY x.created_at DESC, x.seq DESC LIMIT ${f.limit}
+            ) e
+            JOIN wallet.transfers t ON t.id = e.transfer_id
+            WHERE a.kind = 'wallet' AND a.owner = ${f.userId}
+              AND (${f.currency}::text IS NULL OR a.currency = ${f.currency}::text)
+            ORDER BY e.created_at DESC, e.seq DESC LIMIT ${f.limit}`
+        })
 
       const standing = SqlSchema.findOne({
         Request: Schema.Struct({ owner: UserId, currency: Currency, at: Schema.String }),
         Result: Standing,
-        // A hold that ended after the instant counts with what it had not given up before: parts captured earlier are not
-        // kept apart, so such a hold counts whole.
         execute: ({ at, currency, owner }) =>
           sql`
           SELECT coalesce((SELECT e.balance_after FROM wallet.entries e
                             WHERE e.account_id = a.id AND e.created_at <= ${at}::timestamptz
                             ORDER BY e.created_at DESC, e.seq DESC LIMIT 1), 0) AS balance,
-                 coalesce((SELECT sum(h.amount - h.captured)::bigint FROM wallet.holds h
-                            WHERE h.account_id = a.id AND h.status = 'open' AND h.created_at <= ${at}::timestamptz), 0)
-                 + coalesce((SELECT sum(h.amount)::bigint FROM wallet.holds h
-                              WHERE h.account_id = a.id AND h.status <> 'open' AND h.updated_at > ${at}::timestamptz
-                                AND h.created_at <= ${at}::timestamptz), 0) AS held
+                 coalesce((SELECT c.held_after FROM wallet.hold_changes c
+                            WHERE c.account_id = a.id AND c.at <= ${at}::timestamptz
+                            ORDER BY c.at DESC, c.seq DESC LIMIT 1), 0) AS held
           FROM (SELECT 1) one
           LEFT JOIN wallet.accounts a ON a.kind = 'wallet' AND a.owner = ${owner} AND a.currency = ${currency}`
       })
@@ -167,16 +168,17 @@ export class LedgerHistoryStore extends Context.Service<LedgerHistoryStore, {
 
       return LedgerHistoryStore.of({
         entries: (f) =>
-          decoded(entryRows({
-            userId: f.userId,
-            currency: Option.getOrNull(f.currency),
-            kind: Option.getOrNull(f.kind),
-            from: text(f.from),
-            to: text(f.to),
-            beforeAt: Option.getOrNull(Option.map(f.before, (p) => p.at)),
-            beforeSeq: Option.getOrNull(Option.map(f.before, (p) => p.seq)),
-            limit: f.limit
-          })),
+          decoded(
+            entryRows(f.kind)({
+              userId: f.userId,
+              currency: Option.getOrNull(f.currency),
+              from: text(f.from),
+              to: text(f.to),
+              beforeAt: Option.getOrNull(Option.map(f.before, (p) => p.at)),
+              beforeSeq: Option.getOrNull(Option.map(f.before, (p) => p.seq)),
+              limit: f.limit
+            })
+          ),
         standing: (owner, currency, at) =>
           decoded(standing({ owner, currency, at: DateTime.formatIso(at) })).pipe(
             Effect.catchTag("NoSuchElementError", () => Effect.succeed({ balance: 0n, held: 0n }))

@@ -82,6 +82,11 @@ INSERT INTO finding
       OR NOT EXISTS (SELECT 1 FROM wallet.accounts a WHERE a.id = e.account_id);
 
 INSERT INTO finding
+  SELECT 'an entry is found under the kind of its transfer', 'entry ' || e.id || ': ' || coalesce(e.kind, 'none')
+    FROM wallet.entries e JOIN wallet.transfers t ON t.id = e.transfer_id
+   WHERE coalesce(e.kind, 'transfer') <> t.kind;
+
+INSERT INTO finding
   SELECT 'I2: balance is the sum of entries, held the sum of open holds',
          'account ' || a.id || ': balance ' || a.balance || ' against ' || coalesce(e.total, 0)
            || ', held ' || a.held || ' against ' || coalesce(h.total, 0)
@@ -113,6 +118,23 @@ INSERT INTO finding
     FROM (SELECT *, coalesce(lag(balance_after) OVER (PARTITION BY account_id ORDER BY created_at, seq), 0) AS before
             FROM wallet.entries) e
    WHERE balance_after <> before::numeric + amount;
+
+INSERT INTO finding
+  SELECT 'what was held after a change of a hold is the sum of the changes until then', 'account ' || account_id || ': ' || held_after || ' at ' || at
+    FROM (SELECT *, sum(change) OVER (PARTITION BY account_id ORDER BY at, seq) AS total FROM wallet.hold_changes) c
+   WHERE held_after <> total;
+
+INSERT INTO finding
+  SELECT 'the changes of a hold are what is left of it, and those of an account what it holds',
+         'hold ' || h.id || ': ' || h.status || ', ' || h.captured || ' of ' || h.amount
+    FROM wallet.holds h
+   WHERE (SELECT coalesce(sum(change), 0) FROM wallet.hold_changes c WHERE c.hold_id = h.id AND c.account_id = h.account_id)
+         <> CASE h.status WHEN 'open' THEN h.amount - h.captured ELSE 0 END
+  UNION ALL
+  SELECT 'the changes of a hold are what is left of it, and those of an account what it holds', 'account ' || a.id || ': ' || a.held
+    FROM wallet.accounts a
+   WHERE a.held <> coalesce((SELECT held_after FROM wallet.hold_changes c WHERE c.account_id = a.id
+                              ORDER BY at DESC, seq DESC LIMIT 1), 0);
 
 INSERT INTO finding
   SELECT 'no transfer is given back more than it moved, or to anybody else',

@@ -1,18 +1,19 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { type Edit, entryEdits, flip, linkEdits, shifted, transferEdits } from "../layers/BookEdits.ts"
+import { type Edit, entryEdits, flip, holdEdits, linkEdits, shifted, transferEdits } from "../layers/BookEdits.ts"
 import { Books } from "../layers/Books.ts"
 
 /** The edits of the list that a judge did not notice, or noticed without naming the place. */
 const missed = Effect.fnUntraced(function*(edits: ReadonlyArray<Edit>) {
   const { edited } = yield* Books
   const missing: Array<string> = []
-  for (const { column, place, statements } of edits) {
-    const { audit, script } = yield* edited(statements)
+  for (const { column, place, statements, wholeOnly } of edits) {
+    const { audit, patrol, script } = yield* edited(statements)
     if (audit.length === 0) missing.push(`${column}: not seen by the audit`)
     else if (!audit.some((row) => row.includes(place))) {
       missing.push(`${column}: ${place} is not named in ${audit.join(", ")}`)
     }
+    if (patrol.length === 0 && wholeOnly !== true) missing.push(`${column}: not seen by a server`)
     if (script.length === 0) missing.push(`${column}: not seen by reconcile.sql`)
   }
   return missing
@@ -29,7 +30,7 @@ const edit = "UPDATE wallet.transfers SET memo = 'x' WHERE key = '1:payment'"
 layer(Books.fresh, { timeout: "60 seconds" })("the audit of the chain", (it) => {
   it.effect("finds books clean that nobody edited", () =>
     Effect.gen(function*() {
-      assert.deepStrictEqual(yield* clean, { audit: [], script: [] })
+      assert.deepStrictEqual(yield* clean, { audit: [], patrol: [], script: [] })
     }))
   it.effect("names the place of an edit in every column of the entries", () =>
     Effect.gen(function*() {
@@ -38,6 +39,10 @@ layer(Books.fresh, { timeout: "60 seconds" })("the audit of the chain", (it) => 
   it.effect("names the place of an edit in every column of the transfers", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* missed([...yield* transferEdits(2), yield* shifted(2)]), [])
+    }))
+  it.effect("names the place of an edit of what a hold is, and of what was held when", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(yield* missed(yield* holdEdits(2)), [])
     }))
   it.effect("names the link of an edit in every column of the chain, and in its newest link", () =>
     Effect.gen(function*() {
@@ -66,7 +71,7 @@ layer(Books.fresh, { timeout: "60 seconds" })("the audit of the chain", (it) => 
     }))
   it.effect("finds nothing any more when all is as it was", () =>
     Effect.gen(function*() {
-      assert.deepStrictEqual(yield* clean, { audit: [], script: [] })
+      assert.deepStrictEqual(yield* clean, { audit: [], patrol: [], script: [] })
     }))
 })
 
@@ -80,7 +85,7 @@ layer(Books.migrated(migration), { timeout: "60 seconds" })(
           yield* text("SELECT string_agg((seal IS NOT NULL)::text, ',' ORDER BY n) FROM wallet.chain"),
           "true,true,false,false"
         )
-        assert.deepStrictEqual(yield* clean, { audit: [], script: [] })
+        assert.deepStrictEqual(yield* clean, { audit: [], patrol: [], script: [] })
       }))
     it.effect("names the place of an edit in every column of the entries, before and after", () =>
       Effect.gen(function*() {
@@ -125,6 +130,46 @@ layer(Books.migrated(migration, edit), { timeout: "60 seconds" })(
         const { audit, script } = yield* clean
         assert.deepStrictEqual(audit.map((row) => row.slice(0, 45)), [`transfer ${edited}`])
         assert.deepStrictEqual(script, ["I8: the hash chain verifies: link 1"])
+      }))
+  }
+)
+
+layer(Books.migrated("0031_hold_changes"), { timeout: "60 seconds" })(
+  "holds of before their changes were noted",
+  (it) => {
+    it.effect("count from their beginning, and what was captured of them from their last change on", () =>
+      Effect.gen(function*() {
+        const { text } = yield* Books
+        const noted = (n: number) =>
+          text(
+            `SELECT string_agg(c.change || ' at ' || CASE c.at WHEN h.created_at THEN 'first' WHEN h.updated_at THEN 'last' END,
+                     ', ' ORDER BY c.seq)
+                FROM wallet.holds h JOIN wallet.hold_changes c ON c.hold_id = h.id WHERE h.key IN ('${n}:hold', '${n}:voided')`
+          )
+        for (const n of [1, 2, 3, 4]) {
+          assert.strictEqual(yield* noted(n), "30 at first, -10 at last, 5 at first, -5 at last")
+        }
+        assert.deepStrictEqual(yield* clean, { audit: [], patrol: [], script: [] })
+      }))
+  }
+)
+
+layer(Books.migrated("0032_entries_of_a_kind"), { timeout: "60 seconds" })(
+  "entries of before they were found by their kind",
+  (it) => {
+    it.effect("have the kind of their transfer as those after it have", () =>
+      Effect.gen(function*() {
+        const { text } = yield* Books
+        const kinds = (n: number) =>
+          text(`SELECT string_agg(coalesce(e.kind, 'none'), ',' ORDER BY e.seq)
+                  FROM wallet.transfers t JOIN wallet.entries e ON e.transfer_id = t.id WHERE t.key LIKE '${n}:%'`)
+        for (const n of [1, 2, 3, 4]) {
+          assert.strictEqual(
+            yield* kinds(n),
+            "charge,charge,charge,charge,fee,fee,reversal,reversal,fee,fee"
+          )
+        }
+        assert.deepStrictEqual(yield* clean, { audit: [], patrol: [], script: [] })
       }))
   }
 )

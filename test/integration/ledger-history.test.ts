@@ -174,6 +174,53 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("the audit",
     }))
 })
 
+layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("the ledger's time", (it) => {
+  it.effect("never goes back, though the database's clock is set back, and what is posted comes last", () =>
+    Effect.gen(function*() {
+      const wallets = yield* Wallets
+      const audit = yield* LedgerAudit
+      const user = yield* newId(UserId)
+      yield* charge(user, 5, 1)
+      const { id } = yield* charge(user, 10, 2)
+      // As if it had been posted before the clock was set back by ten minutes.
+      for (const [table, of] of [["transfers", "id"], ["entries", "transfer_id"]] as const) {
+        yield* asOwner(`ALTER TABLE wallet.${table} DISABLE TRIGGER immutable_rows`)
+        yield* asOwner(
+          `UPDATE wallet.${table} SET created_at = created_at + interval '10 minutes' WHERE ${of} = '${id}'`
+        )
+        yield* asOwner(`ALTER TABLE wallet.${table} ENABLE ALWAYS TRIGGER immutable_rows`)
+      }
+      for (const n of [3, 4, 5]) yield* charge(user, n, n)
+      // Holds and what follows from them go another way through the ledger.
+      const admin = yield* LedgerAdmin
+      yield* asAdmin(admin.adjust({ userId: user, amount: -1, currency: "NGN", reason: "by hand" }))
+      yield* reverse((yield* charge(user, 6, 6)).id)
+      const { items } = yield* wallets.entries({
+        userId: user,
+        currency: Option.none(),
+        kind: Option.none(),
+        from: Option.none(),
+        to: Option.none(),
+        cursor: undefined,
+        limit: 100
+      })
+      assert.deepStrictEqual(items.map(({ amount }) => amount), [-6n, 6n, -1n, 5n, 4n, 3n, 10n, 5n])
+      const { findings } = yield* audit.run
+      const balances = findings.filter(({ invariant }) => invariant === "balance after" || invariant === "I2")
+      assert.deepStrictEqual(balances.flatMap(({ broken }) => broken), [])
+    }))
+
+  it.effect("is the clock's when the last posting is from a time that cannot be", () =>
+    Effect.gen(function*() {
+      const user = yield* newId(UserId)
+      const { at, id } = yield* charge(user, 5, 1)
+      yield* asOwner("ALTER TABLE wallet.transfers DISABLE TRIGGER immutable_rows")
+      yield* asOwner(`UPDATE wallet.transfers SET created_at = 'infinity' WHERE id = '${id}'`)
+      const next = yield* charge(user, 5, 2)
+      assert.isBelow(Date.parse(next.at), Date.parse(at) + 60 * 60_000)
+    }))
+})
+
 // Here the test's clock rules, and stands at 1970: no server's clock lags further behind the one that entries are dated by.
 layer(Ground, { timeout: "60 seconds" })("the present balance", (it) => {
   it.effect("counts what was just posted and held, whatever the server's own clock says", () =>

@@ -6,16 +6,20 @@ import { randomBytes, randomInt } from "node:crypto"
 import { CampaignId, UserId } from "../../src/domain/Ids.ts"
 import { Amount } from "../../src/domain/Money.ts"
 import type { Account } from "../../src/domain/Wallet.ts"
+import { pool } from "../../src/layers/Pools.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
+import { LedgerHistoryStore } from "../../src/services/LedgerHistoryStore.ts"
 import { LedgerStore } from "../../src/services/LedgerStore.ts"
 import { reconcile } from "../chaos/bank/Judge.ts"
 import { PgTest } from "../layers/PgTest.ts"
+import { testConfig } from "../layers/TestConfig.ts"
 import { TwoLedgers } from "../layers/TwoLedgers.ts"
 import { type Rounds, rounds } from "../model/Commands.ts"
-import { type AccountName, type Books, type Command, empty, type Outcome } from "../model/Ledger.ts"
+import { type AccountName, type Books, type Command, empty, type Outcome, standingOf } from "../model/Ledger.ts"
 import { explain, type Observed, show } from "../model/Serial.ts"
 
-const Ground = TwoLedgers.layer.pipe(Layer.provideMerge(PgTest.layer))
+const history = LedgerHistoryStore.layer.pipe(Layer.provide(pool("wallet")), Layer.provide(testConfig()))
+const Ground = Layer.merge(TwoLedgers.layer, history).pipe(Layer.provideMerge(PgTest.layer))
 
 const currency = "NGN" as const
 
@@ -123,7 +127,37 @@ const written = (books: Books) =>
     ...[...books.transfers].map(([key, { id }]) => `${key} ${id}`)
   ].toSorted().join("\n")
 
-/** Plays rounds against two processes' ledgers and has the model explain every answer and every row. */
+const Millis = Schema.decodeUnknownSync(Schema.Tuple([Schema.Tuple([Schema.String])]))
+
+/** An instant as callers can name one, in milliseconds, after all that was done and before whatever is done next. */
+const between = Effect.fnUntraced(function*(connection: PgConnection.PgConnection) {
+  const read = "SELECT ceil(extract(epoch FROM clock_timestamp()) * 1000)::text"
+  const now = Effect.map(connection.queryValues(read, []), (rows) => Number(Millis(rows)[0][0]))
+  const at = yield* now
+  yield* Effect.repeat(now, { until: (later) => later > at + 1 })
+  return DateTime.makeUnsafe(at)
+})
+
+interface Stood {
+  readonly at: DateTime.Utc
+  readonly books: Books
+}
+
+/** What the ledger says that the wallets were at each instant, where the model says something else. */
+const misremembered = Effect.fnUntraced(function*(stood: ReadonlyArray<Stood>) {
+  const { standing } = yield* LedgerHistoryStore
+  const wallets = [...stood.at(-1)?.books.balances.keys() ?? []].filter((name) => name.startsWith("wallet:"))
+  const asked = stood.flatMap(({ at, books }) => wallets.map((name) => ({ at, name, was: standingOf(books, name) })))
+  const told = yield* Effect.forEach(asked, ({ at, name, was }) =>
+    Effect.map(
+      standing(UserId.make(name.slice("wallet:".length)), currency, at),
+      (says) =>
+        show(says) === show(was) ? [] : [`${name} at ${DateTime.formatIso(at)}: ${show(says)}, not ${show(was)}`]
+    ), { concurrency: 4 })
+  return told.flat()
+})
+
+/** Plays rounds against two processes' ledgers and has the model explain every answer, every row, and what was when. */
 const play = Effect.fnUntraced(function*(run: string, all: Rounds) {
   const { processes } = yield* TwoLedgers
   const owner = yield* PgConnection.make({ url: (yield* PgTest).ownerUrl })
@@ -131,6 +165,7 @@ const play = Effect.fnUntraced(function*(run: string, all: Rounds) {
   // What a run that failed half-way left to sweep would be counted in this one.
   yield* Effect.provide(sweep, processes[0])
   let books = empty
+  const stood: Array<Stood> = [{ at: yield* between(owner), books }]
   for (const [number, commands] of all.entries()) {
     const observed = yield* Effect.forEach(
       commands,
@@ -145,7 +180,9 @@ const play = Effect.fnUntraced(function*(run: string, all: Rounds) {
       )
     }
     books = after
+    stood.push({ at: yield* between(owner), books })
   }
+  assert.deepStrictEqual(yield* misremembered(stood), [])
 }, Effect.scoped)
 
 layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("the ledger against its model", (it) => {
@@ -153,7 +190,7 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("the ledger 
     Effect.gen(function*() {
       const given = process.env["MODEL_SEED"]
       const seed = given === undefined ? randomInt(2 ** 31) : Number(given)
-      const context = yield* Effect.context<TwoLedgers | PgTest>()
+      const context = yield* Effect.context<TwoLedgers | PgTest | LedgerHistoryStore>()
       let answers = 0
       const property = fc.asyncProperty(rounds("@"), async (drawn) => {
         // Every trial has accounts and keys of its own, also when fast-check shrinks one that failed.

@@ -182,6 +182,8 @@ layer(Ground, { timeout: "60 seconds" })("the ledger", (it) => {
           "INSERT INTO wallet.accounts (id, kind, owner, currency, floor, created_at) VALUES (gen_random_uuid(), 'wallet', 'x', 'NGN', 0, now())",
           "UPDATE wallet.accounts SET balance = balance + 1",
           "UPDATE wallet.holds SET status = 'voided'",
+          "UPDATE wallet.hold_changes SET held_after = 0",
+          "DELETE FROM wallet.hold_changes",
           "DELETE FROM wallet.entries",
           "UPDATE wallet.entries SET amount = 1",
           "INSERT INTO wallet.transfers (id, key, digest, kind, created_at) VALUES (gen_random_uuid(), 'a:b', sha256(''), 'transfer', now())",

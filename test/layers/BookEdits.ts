@@ -6,6 +6,8 @@ export interface Edit {
   readonly column: string
   readonly statements: ReadonlyArray<string>
   readonly place: string
+  /** A server, which looks at slices, does not see it. */
+  readonly wholeOnly?: boolean
 }
 
 const ghost = "00000000-0000-7000-8000-00000000dead"
@@ -56,6 +58,8 @@ export const entryEdits = Effect.fnUntraced(function*(n: number) {
     { ...set("transfer_id", `'${ghost}'`), column: "transfer_id, to nothing" },
     set("transfer_id", `(SELECT id FROM wallet.transfers WHERE ${of(n, "first")})`),
     set("amount", "amount + 1"),
+    set("kind", "'payout'"),
+    { ...set("kind", "NULL"), column: "kind, to none" },
     set("balance_after", "balance_after # 1"),
     {
       // The entry after it would be beyond the largest number, had it been added to this one.
@@ -146,6 +150,34 @@ export const linkEdits = (n: number): ReadonlyArray<Edit> => {
     { ...set("chained_at", "'infinity'"), column: "chained_at, to no time at all" }
   ]
 }
+
+export const holdEdits = Effect.fnUntraced(function*(n: number) {
+  const { text } = yield* Books
+  const hold = yield* text(`SELECT id::text FROM wallet.holds WHERE ${of(n, "hold")}`)
+  const bob = `account ${yield* text(`SELECT id::text FROM wallet.accounts WHERE owner = 'bob'`)}`
+  const noted = (change: string, column: string, place: string): Edit => ({
+    column: `${column} of a hold's change`,
+    statements: [`${change} WHERE hold_id = '${hold}' AND change < 0`],
+    place
+  })
+  const set = (column: string, to: string): Edit => ({
+    column: `${column} of a hold`,
+    statements: [`UPDATE wallet.holds SET ${column} = ${to} WHERE id = '${hold}'`],
+    place: `hold ${hold}`
+  })
+  return [
+    noted(`UPDATE wallet.hold_changes SET account_id = ${account("anna")}`, "account_id", `hold ${hold}`),
+    { ...noted(`UPDATE wallet.hold_changes SET hold_id = '${ghost}'`, "hold_id", `hold ${hold}`), wholeOnly: true },
+    noted("UPDATE wallet.hold_changes SET change = change + 1", "change", bob),
+    noted("UPDATE wallet.hold_changes SET held_after = held_after # 1", "held_after", bob),
+    noted("UPDATE wallet.hold_changes SET at = 'infinity'", "at", bob),
+    noted("DELETE FROM wallet.hold_changes", "row", `hold ${hold}`),
+    set("amount", "amount + 1"),
+    set("captured", "captured + 1"),
+    set("status", "'voided'"),
+    set("account_id", account("anna"))
+  ]
+})
 
 /** The same characters in other columns: a leaf that only joins its columns would be the same. */
 export const shifted = Effect.fnUntraced(function*(n: number) {

@@ -6,6 +6,7 @@ import { inject } from "vitest"
 import { migrations } from "../../migrations/index.ts"
 import { migrate } from "../../src/layers/Migrations.ts"
 import { LedgerAudit } from "../../src/services/LedgerAudit.ts"
+import { LedgerPatrolStore, type Slice, walkNames } from "../../src/services/LedgerPatrolStore.ts"
 import { reconcile } from "../chaos/bank/Judge.ts"
 import { PgTest } from "./PgTest.ts"
 
@@ -14,7 +15,7 @@ const Text = Schema.decodeUnknownSync(Schema.Tuple([Schema.Tuple([Schema.String]
 const wallet = (owner: string, amount: number) => ({ kind: "wallet", owner, currency: "NGN", amount: String(amount) })
 const clearing = (amount: number) => ({ kind: "clearing", owner: "sandbox", currency: "NGN", amount: String(amount) })
 
-/** Link `n`: two charges, a payment, and the reversal of a part of it, with numbers of `seq` before and after that nobody has. */
+/** Link `n`: two charges, a payment, the reversal of a part of it, and a hold of which a part is captured, with numbers of `seq` before and after that nobody has. */
 const link = Effect.fnUntraced(function*(connection: PgConnection.PgConnection, n: number) {
   const post = (command: object) => connection.query("SELECT wallet.post($1::jsonb)", [JSON.stringify([command])])
   const gap = connection.query("SELECT nextval('wallet.transfers_seq_seq') FROM generate_series(1, 3)", [])
@@ -39,17 +40,22 @@ const link = Effect.fnUntraced(function*(connection: PgConnection.PgConnection, 
   )[0][0]
   const reference = { by: "admin", reason: "too much" }
   yield* post({ op: "reverse", key: `${n}:reversal`, transfer: payment, amount: "40", reference })
+  yield* post({ op: "authorise", key: `${n}:hold`, ...wallet("bob", 30) })
+  const to = { kind: "fees", owner: "fees" }
+  yield* post({ op: "capture", key: `${n}:capture`, hold: `${n}:hold`, kind: "fee", amount: "10", to })
+  yield* post({ op: "authorise", key: `${n}:voided`, ...wallet("bob", 5) })
+  yield* post({ op: "void", hold: `${n}:voided` })
   yield* connection.query("SELECT wallet.chain_next(100)", [])
 })
 
-const tables = ["accounts", "transfers", "entries", "chain"] as const
+const tables = ["accounts", "transfers", "entries", "chain", "holds", "hold_changes"] as const
 
 // What a superuser does who edits: triggers off, and no constraint in the way.
 const unguarded = [
   ...tables.map((table) => `ALTER TABLE wallet.${table} DISABLE TRIGGER ALL`),
   `DO $$ DECLARE c record; BEGIN
      FOR c IN SELECT conrelid::regclass AS of, conname FROM pg_constraint
-       WHERE contype = 'c' AND conrelid = ANY (ARRAY['wallet.transfers', 'wallet.entries', 'wallet.chain']::regclass[]) LOOP
+       WHERE contype = 'c' AND conrelid = ANY (ARRAY['wallet.transfers', 'wallet.entries', 'wallet.chain', 'wallet.holds', 'wallet.hold_changes']::regclass[]) LOOP
        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.of, c.conname);
      END LOOP;
    END $$`,
@@ -60,10 +66,11 @@ const restoring = tables.flatMap((table) => [
   `INSERT INTO wallet.${table} OVERRIDING SYSTEM VALUE TABLE public.kept_${table}`
 ])
 
-/** What both judges say about the books while an edit stands; a judge that fails says that instead. */
+/** What all judges say about the books while an edit stands; a judge that fails says that instead. */
 export interface Verdict {
   readonly audit: ReadonlyArray<string>
   readonly script: ReadonlyArray<string>
+  readonly patrol: ReadonlyArray<string>
 }
 
 /** Small books of some links, posted by nobody but the ledger's functions; nothing runs beside, so an edit stays as it is. */
@@ -123,14 +130,31 @@ export class Books extends Context.Service<Books, {
     )
 }
 
+/** What a server's slices find, each of them. */
+const patrol = Effect.gen(function*() {
+  const { slice } = yield* LedgerPatrolStore
+  const broken: Array<string> = []
+  for (const walk of walkNames) {
+    let place: string | null = null
+    do {
+      const found: Slice = yield* slice(walk, place)
+      broken.push(...found.broken.map(([, row]) => row))
+      place = found.upTo
+    } while (place !== null)
+  }
+  return broken
+})
+
 const books = Effect.fnUntraced(function*(
   connection: PgConnection.PgConnection,
   owner: Redacted.Redacted<string>,
   reader: Redacted.Redacted<string>
 ) {
-  const ledger = yield* Layer.build(LedgerAudit.layer.pipe(
-    Layer.provide(PgClient.layer({ url: reader, maxConnections: 1 }))
-  ))
+  const ledger = yield* Layer.build(
+    Layer.merge(LedgerAudit.layer, LedgerPatrolStore.layer).pipe(
+      Layer.provide(PgClient.layer({ url: reader, maxConnections: 1 }))
+    )
+  )
   const all = (statements: ReadonlyArray<string>) =>
     Effect.forEach(statements, (statement) => connection.query(statement, []), { discard: true })
   yield* all(unguarded)
@@ -143,6 +167,10 @@ const books = Effect.fnUntraced(function*(
       Effect.catch((error) => Effect.succeed([`the audit fails: ${String(error.cause)}`])),
       Effect.provideContext(ledger)
     ),
+    patrol: Effect.catch(
+      patrol,
+      (error) => Effect.succeed([`the patrol fails: ${String(error.cause)}`])
+    ).pipe(Effect.provideContext(ledger)),
     script: Effect.map(
       reconcile(owner, ""),
       (findings) => findings.map(({ claim, first }) => `${claim}: ${first.join()}`)

@@ -41,7 +41,13 @@ export const rounds = (run: string): fc.Arbitrary<Rounds> => {
       key,
       legs: [{ account: from, amount: -2n * amount }, { account: one, amount }, { account: other, amount }]
     }))
-  const authorise = fc.record({ key: hold, account: spender, amount, stale: fc.boolean() })
+  // Larger than most captures, and most of them with time left: else hardly any hold is captured in parts.
+  const authorise = fc.record({
+    key: hold,
+    account: spender,
+    amount: fc.integer({ min: 1, max: 10 }).map((tens) => BigInt(tens * 10)),
+    stale: fc.integer({ min: 0, max: 3 }).map((luck) => luck === 0)
+  })
     .map((hold): Command => ({ op: "authorise", ...hold }))
   // To the payer, which no hold is on: the ledger refuses a capture to the account that it is taken from.
   const capture = fc.record({ key, hold, amount }).map((capture): Command => ({ op: "capture", ...capture, to: payer }))
@@ -51,12 +57,18 @@ export const rounds = (run: string): fc.Arbitrary<Rounds> => {
     { weight: 5, arbitrary: transfer },
     { weight: 2, arbitrary: split },
     { weight: 5, arbitrary: authorise },
-    { weight: 5, arbitrary: capture },
+    { weight: 8, arbitrary: capture },
     { weight: 2, arbitrary: voids },
     { weight: 1, arbitrary: fc.constant<Command>({ op: "expire" }) }
   )
   // Some are made twice at once, as a client does that lost the answer.
   const round = fc.array(fc.tuple(command, fc.integer({ min: 0, max: 9 })), { minLength: 1, maxLength: 7 })
     .map((made) => made.flatMap(([command, luck]) => luck < 3 ? [command, command] : [command]))
-  return fc.array(round, { minLength: 2, maxLength: 8 })
+  // Everybody begins with something, so that not most of it is refused.
+  const opening = spenders.map((to, n): Command => ({
+    op: "transfer",
+    key: `transfer:${run}-${100 + n}`,
+    legs: [{ account: payer, amount: -150n }, { account: to, amount: 150n }]
+  }))
+  return fc.array(round, { minLength: 3, maxLength: 8 }).map((rounds) => [opening, ...rounds])
 }

@@ -81,6 +81,12 @@ const contentOf = (command: Command) =>
 const availableOf = (books: Books, account: AccountName) =>
   (books.balances.get(account) ?? 0n) - (books.held.get(account) ?? 0n)
 
+/** What an account had, and how much of it was set aside. */
+export const standingOf = (books: Books, account: AccountName) => ({
+  balance: books.balances.get(account) ?? 0n,
+  held: books.held.get(account) ?? 0n
+})
+
 const change = <K, V>(map: ReadonlyMap<K, V>, key: K, value: V): ReadonlyMap<K, V> => new Map(map).set(key, value)
 
 const move = (books: Books, legs: ReadonlyArray<Leg>): Books => {

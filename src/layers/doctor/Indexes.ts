@@ -187,6 +187,10 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     chain_pkey: serves("unique btree (n)", "LedgerStore.chain")
   },
   "wallet.entries": {
+    entries_of_kind: serves(
+      "btree (account_id, kind, created_at, seq) WHERE (kind IS NOT NULL)",
+      "LedgerHistoryStore.entries"
+    ),
     entries_pkey: serves(
       "unique btree (account_id, created_at, seq)",
       "LedgerHistoryStore.entries LedgerHistoryStore.standing"
@@ -196,14 +200,22 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
       "LedgerStore.post LedgerStore.chain LedgerStore.transfer LedgerHistoryStore.acts LedgerHistoryStore.act"
     )
   },
+  "wallet.hold_changes": {
+    hold_changes_pkey: serves(
+      "unique btree (account_id, at, seq)",
+      "LedgerStore.post LedgerHistoryStore.standing"
+    )
+  },
   "wallet.holds": {
-    holds_ended: serves("btree (account_id, updated_at) WHERE (status <> 'open'::text)", "LedgerHistoryStore.standing"),
     holds_expiring: serves(
       "btree (expires_at) WHERE ((status = 'open'::text) AND (expires_at IS NOT NULL))",
       "LedgerStore.expireHolds"
     ),
     holds_key_key: serves("unique btree (key)", "LedgerStore.post"),
-    holds_open: serves("btree (account_id) WHERE (status = 'open'::text)", "LedgerHistoryStore.standing"),
+    holds_open: keeps(
+      "btree (account_id) WHERE (status = 'open'::text)",
+      "what an account holds is the sum of its open holds: servers look for it account by account"
+    ),
     holds_pkey: serves("unique btree (id)", "LedgerStore.post")
   },
   "wallet.transfers": {

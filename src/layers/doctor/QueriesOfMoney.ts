@@ -116,7 +116,9 @@ export const historyQueries = (store: History, real: Samples, now: DateTime.Utc)
         from: Option.some(from),
         to: Option.some(to),
         before: Option.some({ at: "2100-01-01T00:00:00Z", seq: "9" })
-      })
+      }),
+      // A kind that few entries have.
+      store.entries({ ...page, kind: Option.some("adjustment") })
     ],
     standing: store.standing(real.walletOwner, currency, now),
     standingNow: store.standingNow(real.walletOwner, currency),
