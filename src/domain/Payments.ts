@@ -1,6 +1,7 @@
 import { type DateTime, Option, Schema } from "effect"
 import { PaymentId, type TransferId, type UserId } from "./Ids.ts"
 import { Amount, Currency, SignedAmount } from "./Money.ts"
+import type { FlagDecision } from "./Outgoing.ts"
 import { Problem } from "./Problem.ts"
 
 export const Provider = Schema.Literals(["stripe", "paystack", "sandbox"]).annotate({ identifier: "Provider" })
@@ -16,7 +17,10 @@ export type NextAction = typeof NextAction.Type
 export const Flag = Schema.Literals(["amount_mismatch", "currency_mismatch", "mode_mismatch", "balance_limit"])
 export type Flag = typeof Flag.Type
 
-/** A payment as Midnight keeps it. What was asked (amount, currency, mode) never changes after it was recorded. */
+/**
+ * A payment as Midnight keeps it. What was asked (amount, currency, mode) never changes after it was recorded, but that a person
+ * may accept another amount and currency of one that is flagged, which count from then on.
+ */
 export interface Payment {
   readonly id: PaymentId
   readonly userId: UserId
@@ -37,6 +41,8 @@ export interface Payment {
   /** What the provider kept for itself, once that is known and booked. */
   readonly fee: Option.Option<bigint>
   readonly flag: Option.Option<Flag>
+  /** None while a flag waits for a person. */
+  readonly flagDecision: Option.Option<FlagDecision>
   /** The ledger's transfer that credited it, when it succeeded. */
   readonly transferId: Option.Option<TransferId>
   readonly createdAt: DateTime.Utc

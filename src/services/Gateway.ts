@@ -12,6 +12,7 @@ import {
   type WebhookOtherMode
 } from "../domain/Payments.ts"
 import type { InvalidRequest } from "../domain/Problem.ts"
+import type { Listing } from "./GatewayLists.ts"
 
 /** The provider understood the request and will not do it; asking again gives the same answer. */
 export class ProviderRefused extends Schema.TaggedError<ProviderRefused>()("ProviderRefused", {
@@ -147,12 +148,6 @@ export interface Bounds {
   readonly min: bigint
   readonly max: bigint
   readonly step: bigint
-}
-
-export interface Listing<A> {
-  readonly items: ReadonlyArray<A>
-  /** Hand it back for the next page; none on the last. */
-  readonly next: Option.Option<string>
 }
 
 interface Since {

@@ -1,6 +1,7 @@
 import { Context, Effect, Layer, Option } from "effect"
 import type { OutgoingId } from "../domain/Ids.ts"
 import {
+  bookedOf,
   decideOutgoing,
   givenBackKey,
   type LedgerStep,
@@ -11,7 +12,7 @@ import {
 } from "../domain/Outgoing.ts"
 import { ProviderUnavailable } from "../domain/Payments.ts"
 import type { Unavailable } from "../domain/Problem.ts"
-import { between, clearingOf, walletOf } from "../domain/Wallet.ts"
+import { between, clearingOf, type Posting, walletOf } from "../domain/Wallet.ts"
 import { currentOrigin, offeredWith, PaymentCommands } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
 import { Gateways } from "./Gateway.ts"
@@ -23,7 +24,7 @@ import { Users } from "./Users.ts"
 
 type NotNow = ProviderUnavailable | Unavailable
 
-const reportOf = (report: Report): OutgoingReport => ({
+export const reportOf = (report: Report): OutgoingReport => ({
   amount: report.amount,
   currency: report.currency,
   failureReason: report.failureReason,
@@ -60,13 +61,26 @@ const make = Effect.gen(function*() {
   const gateways = yield* Gateways
   const ask = yield* asking
 
+  type Broken = (flag: "hold_lost" | "balance_limit") => Effect.Effect<boolean, Unavailable>
+  /** What no hold covers any more, under the key that capturing it would have had. */
+  const debit = (posting: Posting, broken: Broken) =>
+    ledger.post(posting).pipe(
+      Effect.as(true),
+      Effect.catchTags({
+        InsufficientFunds: () => broken("hold_lost"),
+        BalanceLimit: () => broken("balance_limit"),
+        PostingConflict: Effect.die
+      })
+    )
+
   /** Each answers whether the ledger could do it. */
   const step = (row: Outgoing): Record<LedgerStep, Effect.Effect<boolean, Unavailable>> => {
-    const { amount, currency, kind } = row
+    const { currency, kind } = row
+    const amount = bookedOf(row)
     const [key, wallet, provider] = [outgoingKey(row), walletOf(row.userId), clearingOf(row.provider)]
     const reference = { [`${kind}_id`]: row.id, provider: row.provider }
     const posting = { kind, amount, currency, reference, memo: Option.none() }
-    const broken = (flag: "hold_lost" | "balance_limit") =>
+    const broken: Broken = (flag) =>
       Effect.andThen(
         Effect.logError("The ledger cannot follow a refund or payout", { id: row.id, flag }),
         Effect.as(withDatabase(store.flag(row.id, flag)), false)
@@ -75,8 +89,11 @@ const make = Effect.gen(function*() {
       capture: ledger.capture({ ...posting, key, hold: key, to: provider }).pipe(
         Effect.as(true),
         Effect.catchTags({
-          // Nobody but an owner of the ledger could have ended the hold.
-          HoldClosed: () => broken("hold_lost"),
+          // Released before it was paid all the same; or an owner of the ledger ended it. A person says whether the wallet is debited.
+          HoldClosed: () =>
+            Option.contains(row.flagDecision, "settle")
+              ? debit(between({ ...posting, key, from: wallet, to: provider }), broken)
+              : broken("hold_lost"),
           BalanceLimit: () => broken("balance_limit"),
           HoldExceeded: Effect.die,
           InsufficientFunds: Effect.die,

@@ -12,12 +12,17 @@ import {
   stepsOf
 } from "../../src/domain/Outgoing.ts"
 
-type Standing = Pick<Outgoing, "amount" | "currency" | "status" | "flag" | "doneAt">
+type Standing = Pick<
+  Outgoing,
+  "amount" | "currency" | "acceptedAmount" | "acceptedCurrency" | "status" | "flag" | "doneAt"
+>
 
 const amount = Amount.make(500n)
 const processing: Standing = {
   amount,
   currency: "NGN",
+  acceptedAmount: Option.none(),
+  acceptedCurrency: Option.none(),
   status: "processing",
   flag: Option.none(),
   doneAt: Option.none()

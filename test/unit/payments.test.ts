@@ -35,6 +35,7 @@ const asked: Payment = {
   fee: Option.none(),
   disputed: false,
   flag: Option.none(),
+  flagDecision: Option.none(),
   transferId: Option.none(),
   createdAt: DateTime.makeUnsafe(0)
 }
