@@ -143,6 +143,8 @@ export type PayoutDestination =
   }
   | { readonly type: "mobile_money"; readonly country: string; readonly network: string; readonly phone: string }
 
+export type Movement = "charge" | "refund" | "payout"
+
 /** What a provider takes in a currency, in the ledger's minor units: from, to, and in multiples of `step`. */
 export interface Bounds {
   readonly min: bigint
@@ -168,7 +170,7 @@ export interface Gateway {
   /** Whether refunds have a key: without one, a second question soon after the first may make a second refund. */
   readonly keyedRefunds: boolean
   /** None: the provider does not take the currency for that. Decided without asking it. */
-  bounds(movement: "charge" | "payout", currency: Currency): Option.Option<Bounds>
+  bounds(movement: Movement, currency: Currency): Option.Option<Bounds>
   /** Whether it pays out to such a destination at all. Decided without asking it. */
   reaches(destination: PayoutDestination): boolean
   createCharge(charge: {

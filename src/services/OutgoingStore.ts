@@ -16,7 +16,7 @@ const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
 export class OutgoingStore extends Context.Service<OutgoingStore, {
   /** One transaction of this bulkhead's database; queue offers inside it commit with it. */
   transaction<A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R>
-  /** Counts the amount on the payment and records the refund. None: the payment has less left than that. */
+  /** Counts the amount on the payment and records the refund. None: the payment has less left than that, or is disputed. */
   insertRefund(intent: RefundIntent): Effect.Effect<Option.Option<Outgoing>, SqlError>
   /** Records a payout, unless its owner's are as many as may be: a repetition is not another, and all processes count together. */
   insertPayout(intent: PayoutIntent): Effect.Effect<PayoutInserted, SqlError>
@@ -101,7 +101,7 @@ const make = Effect.gen(function*() {
     if (Option.isSome(known)) return known
     const left = yield* sql`
       UPDATE payments.payments SET refund_reserved = refund_reserved + ${amount}, updated_at = now()
-       WHERE id = ${paymentId} AND status = 'succeeded' AND refund_reserved + ${amount} <= coalesce(accepted_amount, amount) RETURNING id`
+       WHERE id = ${paymentId} AND status = 'succeeded' AND NOT disputed AND refund_reserved + ${amount} <= coalesce(accepted_amount, amount) RETURNING id`
     if (left.length === 0) return Option.none()
     const rows = yield* sql`
       INSERT INTO ${table} (id, kind, user_id, payment_id, provider, amount, currency, status, needs_approval, reason)

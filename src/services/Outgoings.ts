@@ -19,6 +19,7 @@ import { Gateways } from "./Gateway.ts"
 import { Ledger } from "./Ledger.ts"
 import { asking, type Report } from "./OutgoingProvider.ts"
 import { OutgoingStore } from "./OutgoingStore.ts"
+import { PaymentStore } from "./PaymentStore.ts"
 import { gatewayOf } from "./ProviderCalls.ts"
 import { Users } from "./Users.ts"
 
@@ -55,6 +56,7 @@ export class Outgoings extends Context.Service<Outgoings, {
 
 const make = Effect.gen(function*() {
   const store = yield* OutgoingStore
+  const payments = yield* PaymentStore
   const commands = yield* PaymentCommands
   const ledger = yield* Ledger
   const users = yield* Users
@@ -187,10 +189,19 @@ const make = Effect.gen(function*() {
     return yield* settle(yield* carryOut(known, report))
   })
 
+  const isDisputed = Effect.fnUntraced(function*({ paymentId }: Outgoing) {
+    if (Option.isNone(paymentId)) return false
+    return Option.exists(yield* withDatabase(payments.find(paymentId.value)), ({ disputed }) => disputed)
+  })
+
   const send = Effect.fn("Outgoings.send")(function*(row: Outgoing) {
     const gateway = yield* gatewayOf(gateways, row)
     if (Option.isNone(row.begunAt) && row.kind === "payout" && !(yield* users.exists(row.userId))) {
       return (yield* withDatabase(store.turnAway(row.id, "account_disabled"))).row
+    }
+    // Disputed before it was sent: whoever pays gets the money back by the dispute, or not at all.
+    if (Option.isNone(row.begunAt) && (yield* isDisputed(row))) {
+      return (yield* withDatabase(store.fail(row, "payment_disputed"))).row
     }
     const begun = yield* withDatabase(store.begin(row.id))
     if (!begun.changed) {

@@ -3,7 +3,13 @@ import { Digest, Mac } from "effect/crypto"
 import type { Headers } from "effect/http"
 import type { Currency } from "../../domain/Money.ts"
 import { maxAmount } from "../../domain/Money.ts"
-import { type Bounds, type Gateway, type PayoutDestination, VerifiedEvent } from "../../services/Gateway.ts"
+import {
+  type Bounds,
+  type Gateway,
+  type Movement,
+  type PayoutDestination,
+  VerifiedEvent
+} from "../../services/Gateway.ts"
 import { readRows } from "../../services/GatewayLists.ts"
 import {
   away,
@@ -23,10 +29,11 @@ const provider = "paystack" as const
 const least: Partial<Record<Currency, bigint>> = { NGN: 5_000n, GHS: 10n, ZAR: 100n, KES: 300n, USD: 200n }
 const leastPayout: Partial<Record<Currency, bigint>> = { NGN: 100n, GHS: 100n, ZAR: 100n, KES: 100n }
 
-export const paystackBounds = (movement: "charge" | "payout", currency: Currency): Option.Option<Bounds> =>
+export const paystackBounds = (movement: Movement, currency: Currency): Option.Option<Bounds> =>
   Option.map(
-    Option.fromUndefinedOr((movement === "charge" ? least : leastPayout)[currency]),
-    (min) => ({ min, max: maxAmount, step: 1n })
+    Option.fromUndefinedOr((movement === "payout" ? leastPayout : least)[currency]),
+    // Of what can be charged any part can be refunded.
+    (min) => ({ min: movement === "refund" ? 1n : min, max: maxAmount, step: 1n })
   )
 
 /** Longer than all attempts of one call can take: a checkout of that age was made by a call that is over. */
