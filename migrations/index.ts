@@ -28,6 +28,7 @@ import { identityHardening } from "./0028_identity_hardening.ts"
 import { auditOfActs } from "./0029_audit_of_acts.ts"
 import { disputesDecided } from "./0030_disputes_decided.ts"
 import { flagsDecided } from "./0035_flags_decided.ts"
+import { mailNotSent } from "./0036_mail_not_sent.ts"
 import { followedWhenHeard } from "./0038_followed_when_heard.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
@@ -60,5 +61,6 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0029_audit_of_acts": auditOfActs,
   "0030_disputes_decided": disputesDecided,
   "0035_flags_decided": flagsDecided,
+  "0036_mail_not_sent": mailNotSent,
   "0038_followed_when_heard": followedWhenHeard
 }
