@@ -90,9 +90,12 @@ export const decide = (payment: Payment, report: ChargeReport): Decision => {
 /** The permanent key of a payment's one credit. */
 export const creditKey = (id: PaymentId): string => `charge:${id}`
 
+// What parsers read differently from one another: a provider or a browser might find another host in it than we do.
+const plainUrl = /^https?:\/\/[^\s\\/\p{C}][^\s\\\p{C}]*$/iu
+
 /** A return URL is allowed when its origin is on the list: anything else would make the checkout an open redirect. */
 export const isReturnUrlAllowed = (returnUrl: string, origins: ReadonlyArray<string>): boolean => {
-  if (!URL.canParse(returnUrl)) return false
+  if (!plainUrl.test(returnUrl) || !URL.canParse(returnUrl)) return false
   const { origin, password, protocol, username } = new URL(returnUrl)
   return (protocol === "https:" || protocol === "http:") && username === "" && password === ""
     && origins.some((allowed) => URL.canParse(allowed) && new URL(allowed).origin === origin)

@@ -65,9 +65,10 @@ const strangeIn = (list: List, row: Strange) => {
   const { ids, reference, says } = row
   if (reference !== null && list.strange.some((one) => one.reference === reference)) return
   list.strange.push(row)
-  const [id = null] = ids.length === 1 ? ids : []
   const { found, kind, provider } = list
-  found.differences.push({ provider, kind, reference, id, says: `A row of its list cannot be read: ${says}` })
+  const [id = null] = ids.length === 1 ? ids : []
+  const names = ids.length > 1 ? ` It names ${ids.join(", ")}.` : ""
+  found.differences.push({ provider, kind, reference, id, says: `A row of its list cannot be read: ${says}${names}` })
 }
 
 const outgoingIdOf = Schema.decodeUnknownOption(OutgoingId)

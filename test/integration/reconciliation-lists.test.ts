@@ -53,8 +53,8 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })("rea
       yield* settleThere("paystack", "refund", second.reference, "processed")
       const { differences } = yield* run
       const told = differences.filter(({ says }) => says.startsWith("A row of its list cannot be read"))
-      assert.deepStrictEqual(told.map(({ id, kind, reference }) => [kind, reference, id]), [
-        ["refund", first.reference, first.id]
+      assert.deepStrictEqual(told.map(({ kind, reference, says }) => [kind, reference, says.includes(first.id)]), [
+        ["refund", first.reference, true]
       ])
       assert.deepStrictEqual(yield* wallet(second.user), [6_000, 0])
       assert.deepStrictEqual(yield* wallet(first.user), [10_000, 4_000])
