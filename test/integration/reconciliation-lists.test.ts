@@ -1,5 +1,5 @@
 import { assert, layer } from "@effect/vitest"
-import { DateTime, Effect, Schedule } from "effect"
+import { Context, DateTime, Effect, Layer, Schedule } from "effect"
 import { UserId } from "../../src/domain/Ids.ts"
 import { Fakes } from "../../src/layers/fakes/Fakes.ts"
 import { newId } from "../../src/services/NewId.ts"
@@ -114,6 +114,25 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })("rea
       yield* untilWallet(user, 10_000, 0)
       yield* put(`${paystack.url}/_fake/trouble`, { route: "POST /transfer", status: 400, times: 0 })
     }))
+
+  it.effect("repairs each thing once, also when two processes compare at the same time", () =>
+    Effect.gen(function*() {
+      yield* silence
+      const another = Context.get(yield* Layer.build(Layer.fresh(Reconciliation.layer)), Reconciliation)
+      const user = yield* newId(UserId)
+      const charges = yield* Effect.forEach([1, 2, 3, 4], () => pay(user, "NGN", 10_000, "paystack"))
+      for (const one of charges) yield* checkout(one, "succeed")
+      const both = Effect.all([run, another.run(1)], { concurrency: "unbounded" })
+      const reports = yield* both
+      assert.deepStrictEqual(yield* wallet(user), [40_000, 0])
+      const made = yield* Effect.forEach(charges, ({ id }) => refund(user, id, 1_000))
+      for (const { id } of made) yield* settleThere("paystack", "refund", yield* referenceOf(id), "processed")
+      reports.push(...(yield* both))
+      assert.deepStrictEqual(yield* wallet(user), [36_000, 0])
+      for (const { id } of charges) assert.strictEqual(yield* posted(`charge:${id}`), 1)
+      for (const { id } of made) assert.strictEqual(yield* posted(`refund:${id}`), 1)
+      assert.deepStrictEqual(reports.flatMap(({ unavailable }) => unavailable), [])
+    }).pipe(Effect.scoped))
 
   it.effect("compares refunds also while the list of charges cannot be read", () =>
     Effect.gen(function*() {
