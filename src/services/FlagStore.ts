@@ -41,6 +41,8 @@ const make = Effect.gen(function*() {
   const all = sql.literal(columns)
   const ofPayment = sql.literal(paymentColumns)
   const undecided = sql.literal("flag IS NOT NULL AND flag_decision IS NULL")
+  // The same in other words: a row is written to by its id, not by the index of what is flagged.
+  const waits = sql.literal("flag IS NOT NULL AND coalesce(flag_decision, '') = ''")
   const older = (before: Option.Option<string>) =>
     Option.isNone(before) ? sql.literal("") : sql`AND id < ${before.value}`
   const changed = (rows: Effect.Effect<ReadonlyArray<unknown>, SqlError>) =>
@@ -54,7 +56,7 @@ const make = Effect.gen(function*() {
              provider_reference = coalesce(provider_reference, ${reference}), failure_reason = NULL, settled = false,
              accepted_amount = ${amount}, accepted_currency = ${currency}, flag = NULL, flag_decision = 'settle',
              updated_at = now()
-       WHERE id = ${row.id} AND status = ${row.status} AND done_at IS NULL AND ${undecided} RETURNING id`)
+       WHERE id = ${row.id} AND status = ${row.status} AND done_at IS NULL AND ${waits} RETURNING id`)
     if (!isRevived || Option.isNone(row.paymentId)) return isRevived
     return yield* changed(sql`
       UPDATE payments.payments SET refund_reserved = refund_reserved + ${booked},
@@ -80,26 +82,26 @@ const make = Effect.gen(function*() {
       changed(sql`
         UPDATE payments.payments SET accepted_amount = ${amount}, accepted_currency = ${currency}, flag = NULL,
                flag_decision = 'settle', updated_at = now()
-         WHERE id = ${id} AND status <> 'succeeded' AND ${undecided} RETURNING id`),
+         WHERE id = ${id} AND status <> 'succeeded' AND ${waits} RETURNING id`),
     endCharge: (id) =>
       changed(sql`
         UPDATE payments.payments SET status = CASE WHEN status = 'canceled' THEN status ELSE 'failed' END,
                flag_decision = 'release', updated_at = now()
-         WHERE id = ${id} AND status <> 'succeeded' AND ${undecided} RETURNING id`),
+         WHERE id = ${id} AND status <> 'succeeded' AND ${waits} RETURNING id`),
     accept: ({ id, status }, { amount, currency }) =>
       changed(sql`
         UPDATE payments.outgoing SET accepted_amount = ${amount}, accepted_currency = ${currency}, flag = NULL,
                flag_decision = 'settle', updated_at = now()
-         WHERE id = ${id} AND status = ${status} AND ${undecided} RETURNING id`),
+         WHERE id = ${id} AND status = ${status} AND ${waits} RETURNING id`),
     revive,
     clear: ({ id, status }, decision) =>
       changed(sql`
         UPDATE payments.outgoing SET flag = NULL, flag_decision = ${decision}, updated_at = now()
-         WHERE id = ${id} AND status = ${status} AND ${undecided} RETURNING id`),
+         WHERE id = ${id} AND status = ${status} AND ${waits} RETURNING id`),
     leave: ({ id, status }) =>
       changed(sql`
         UPDATE payments.outgoing SET flag_decision = 'release', updated_at = now(),
                settled = status IN ('done', 'failed', 'canceled', 'refused')
-         WHERE id = ${id} AND status = ${status} AND ${undecided} RETURNING id`)
+         WHERE id = ${id} AND status = ${status} AND ${waits} RETURNING id`)
   })
 })
