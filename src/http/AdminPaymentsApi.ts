@@ -46,7 +46,7 @@ const flagged = HttpApiEndpoint.get("flagged", "/api/admin/flagged", {
   query: flaggedQuery,
   success: pageOf(Flagged),
   error: [InvalidRequest, Unavailable]
-}).annotate(OpenApi.Description, "Of one kind, newest first, and not decided yet; payouts when none is given.")
+}).annotate(OpenApi.Description, "Of one kind, newest first, and not decided yet; charges when none is given.")
 
 const look = HttpApiEndpoint.get("look", "/api/admin/flagged/:kind/:id", {
   params: one,

@@ -26,7 +26,7 @@ export const AdminPaymentsHandlers = HttpApiBuilder.group(
       reject: ({ params, payload }) =>
         Effect.flatMap(CurrentUser, ({ userId }) => payouts.reject(params.id, userId, payload.reason)),
       flagged: ({ query: { cursor, kind, limit } }) =>
-        flags.list(kind ?? "payout", { cursor, limit: limit ?? defaultLimit }),
+        flags.list(kind ?? "charge", { cursor, limit: limit ?? defaultLimit }),
       look: ({ params: { id, kind } }) => flags.look(kind, id),
       decide: ({ params: { id, kind }, payload }) =>
         Effect.flatMap(CurrentUser, ({ userId }) => flags.decide(kind, id, payload, userId)),

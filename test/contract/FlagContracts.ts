@@ -41,7 +41,7 @@ export const flagContracts: Contracts = {
     role: "admin",
     shape: { "": ["items", "nextCursor"], "items.0": flagged },
     attempt: Effect.map(Effect.all([Cast, made]), ([{ admin: { token } }]) => ({
-      path: "/api/admin/flagged?kind=charge",
+      path: "/api/admin/flagged",
       token
     })),
     typed: Effect.gen(function*() {
