@@ -1,6 +1,6 @@
 import { Option, Schema } from "effect"
 import { UserId } from "./Ids.ts"
-import { Amount, Currency, SignedAmount } from "./Money.ts"
+import { Amount, amountOf, Currency, SignedAmount } from "./Money.ts"
 import { bookedOf, expectedOf, FlagDecision, type Outgoing, OutgoingFlag, type OutgoingReport } from "./Outgoing.ts"
 import { pageQuery } from "./Page.ts"
 import { type ChargeReport, Flag, type Payment, PaymentStatus, Provider } from "./Payments.ts"
@@ -100,7 +100,6 @@ interface Accepted {
 const impossible = (says: string) => ({ _tag: "Impossible", says }) as const
 type Impossible = ReturnType<typeof impossible>
 
-const amountOf = Schema.decodeUnknownOption(Schema.toType(Amount))
 const currencyOf = Schema.decodeUnknownOption(Currency)
 const acceptedOf = (report: { readonly amount: bigint; readonly currency: string }): Option.Option<Accepted> =>
   Option.all({ amount: amountOf(report.amount), currency: currencyOf(report.currency) })

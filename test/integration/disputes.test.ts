@@ -2,10 +2,10 @@ import { PgConnection } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Fiber, Layer, Schedule } from "effect"
 import { UserId } from "../../src/domain/Ids.ts"
-import type { Currency } from "../../src/domain/Money.ts"
+import { Amount, type Currency } from "../../src/domain/Money.ts"
 import { Unavailable } from "../../src/domain/Problem.ts"
 import type { ReconciliationReport } from "../../src/domain/Reconciliation.ts"
-import { walletOf } from "../../src/domain/Wallet.ts"
+import { type Account, between, clearingOf, walletOf } from "../../src/domain/Wallet.ts"
 import { Fakes } from "../../src/layers/fakes/Fakes.ts"
 import { Disputes } from "../../src/services/Disputes.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
@@ -69,6 +69,24 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })("a d
       assert.strictEqual(failed._tag, "Unavailable")
       yield* work("stripe", reference)
       assert.deepStrictEqual(yield* standing(user, "USD"), [10_000, 0])
+    }))
+
+  it.effect("that was lost over an empty wallet is owed, and taken when there is money", () =>
+    Effect.gen(function*() {
+      const user = yield* newId(UserId)
+      const payment = yield* paidBy(user, "paystack", "NGN")
+      const ledger = yield* Ledger
+      const move = (key: string, from: Account, to: Account, units: bigint) =>
+        ledger.post(between({ key, kind: "charge", from, to, amount: Amount.make(units), currency: "NGN" }))
+      yield* move(`spent:${user}`, walletOf(user), clearingOf("elsewhere"), 10_000n)
+      const reference = yield* dispute("paystack", { id: payment.id, reference: payment.providerReference ?? "" })
+      yield* unheard("paystack")
+      yield* settleThere("paystack", "dispute", reference, "lost")
+      yield* work("paystack", reference)
+      assert.deepStrictEqual(yield* standing(user, "NGN"), [0, 0])
+      yield* move(`found:${user}`, clearingOf("elsewhere"), walletOf(user), 12_000n)
+      yield* work("paystack", reference)
+      assert.deepStrictEqual(yield* standing(user, "NGN"), [2_000, 0])
     }))
 
   it.effect("that comes before a refund was sent ends the refund, whose money is free again", () =>
