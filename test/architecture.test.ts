@@ -31,7 +31,7 @@ const auditStore = "src/services/AuditStore.ts"
 const bulkheadOf: ReadonlyArray<readonly [RegExp, string]> = [
   [/(Identity|Users|Passwords|AccessTokens|RefreshTokens)/, "identity"],
   [/(Ledger|Wallet)/, "wallet"],
-  [/(Payment|Gateway|Settlement|Outgoing|Refund|Payout|Dispute|Reconciliation|Webhooks\.)/, "payments"],
+  [/(Payment|Flag|Gateway|Settlement|Outgoing|Refund|Payout|Dispute|Reconciliation|Webhooks\.)/, "payments"],
   [/(Reward|Campaign)/, "rewards"],
   [/(Video|Upload|Verif|Verdict|Review|Media|Spool|Picture|Fingerprint|SeenBefore)/, "video"]
 ]

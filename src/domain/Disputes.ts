@@ -1,6 +1,6 @@
 import { Option, Result, Schema } from "effect"
 import type { DisputeId, PaymentId, UserId } from "./Ids.ts"
-import { Amount, type Currency } from "./Money.ts"
+import { Amount, amountOf, type Currency } from "./Money.ts"
 import type { Provider } from "./Payments.ts"
 
 export type DisputeStatus = "open" | "won" | "lost"
@@ -25,8 +25,6 @@ export interface Dispute {
   readonly flag: Option.Option<DisputeFlag>
   readonly settled: boolean
 }
-
-const amountOf = Schema.decodeUnknownOption(Schema.toType(Amount))
 
 /** The disputed amount, where it is some or all of the payment's money. */
 export const disputedOf = (

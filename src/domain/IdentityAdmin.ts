@@ -51,6 +51,8 @@ export const SecurityEventKind = Schema.Literals([
   "payout_rejected",
   "webhook_replayed",
   "reconciliation_run",
+  "flag_settled",
+  "flag_released",
   "dead_letter_requeued",
   "webhook_endpoint_created",
   "webhook_endpoint_changed",
@@ -73,7 +75,8 @@ export const SecurityEvent = Schema.Struct({
   reason: Schema.NullOr(Schema.String),
   roles: Schema.NullOr(Schema.Array(Role)),
   subject: Schema.NullOr(Schema.String).annotate({
-    description: "What was acted on: a payout, `queue/command`, `provider:event`, a report or an endpoint, by its id"
+    description:
+      "What was acted on: a payout, `kind/id` of what was flagged, `queue/command`, `provider:event`, a report or an endpoint, by its id"
   }),
   scope: Schema.NullOr(WebhookScope).annotate({
     description: "Of a webhook endpoint: `all` is told of what concerns others"

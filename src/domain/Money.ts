@@ -1,4 +1,4 @@
-import { Schema, SchemaGetter } from "effect"
+import { Option, Schema, SchemaGetter } from "effect"
 import { Problem } from "./Problem.ts"
 
 /** Currencies Midnight knows, with the ISO 4217 exponent: how many digits the minor unit has. */
@@ -60,6 +60,10 @@ export const Amount = Schema.Int
   .pipe(Schema.decodeTo(Schema.BigInt, integerToBigint), Schema.brand("Amount"))
   .annotate({ description: "minor units, an integer from 1 to 1000000000000" })
 export type Amount = typeof Amount.Type
+
+/** Of what a provider or a balance says: none when no movement can be of so much. The schema looks at what it decodes only. */
+export const amountOf = (units: bigint): Option.Option<Amount> =>
+  units >= 1n && units <= maxAmount ? Option.some(Amount.make(units)) : Option.none()
 
 /** Minor units with a sign, as balances and entries have them. */
 export const SignedAmount = Schema.Int.pipe(Schema.decodeTo(Schema.BigInt, integerToBigint))

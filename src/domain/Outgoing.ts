@@ -28,6 +28,10 @@ export const OutgoingFlag = Schema.Literals([
 ])
 export type OutgoingFlag = typeof OutgoingFlag.Type
 
+/** What a person decided about a flag: it is what the provider says, or it is left as it is and never moved again. */
+export const FlagDecision = Schema.Literals(["settle", "release"]).annotate({ identifier: "FlagDecision" })
+export type FlagDecision = typeof FlagDecision.Type
+
 /** Money that leaves a wallet through a provider: a refund of a payment, or a payout. */
 export interface Outgoing {
   readonly id: OutgoingId
@@ -52,6 +56,10 @@ export interface Outgoing {
   readonly needsAction: boolean
   readonly failureReason: Option.Option<string>
   readonly flag: Option.Option<OutgoingFlag>
+  readonly flagDecision: Option.Option<FlagDecision>
+  /** What a person accepted that the provider paid or pays, where that is not what was asked. */
+  readonly acceptedAmount: Option.Option<Amount>
+  readonly acceptedCurrency: Option.Option<Currency>
   /** When the provider was first asked to pay; from then on it cannot be canceled. */
   readonly begunAt: Option.Option<DateTime.Utc>
   /** When the provider said that it paid, whatever came after. */
@@ -75,7 +83,24 @@ export type OutgoingDecision =
   | { readonly _tag: "Fail" }
   | { readonly _tag: "Flag"; readonly flag: OutgoingFlag }
 
-type Standing = Pick<Outgoing, "amount" | "currency" | "status" | "flag" | "doneAt">
+type Accepted = Pick<Outgoing, "amount" | "currency" | "acceptedAmount" | "acceptedCurrency">
+type Standing = Accepted & Pick<Outgoing, "status" | "flag" | "doneAt">
+
+/** What the provider must report for it to move. */
+export const expectedOf = (row: Accepted): { readonly amount: bigint; readonly currency: string } => ({
+  amount: Option.getOrElse(row.acceptedAmount, () => row.amount),
+  currency: Option.getOrElse(row.acceptedCurrency, () => row.currency)
+})
+
+/**
+ * What the ledger moves for it: what the provider paid, and never more than was asked for and held. What was paid in another
+ * currency, or above that, stays with the provider's account until an adjustment says who bears it.
+ */
+export const bookedOf = (row: Accepted): Amount =>
+  Option.isSome(row.acceptedAmount) && Option.contains(row.acceptedCurrency, row.currency)
+    && row.acceptedAmount.value < row.amount
+    ? row.acceptedAmount.value
+    : row.amount
 
 /**
  * The state machine of money on its way out. Total and pure: whatever is reported, in any order and number, it is paid at
@@ -83,8 +108,9 @@ type Standing = Pick<Outgoing, "amount" | "currency" | "status" | "flag" | "done
  */
 export const decideOutgoing = (row: Standing, report: OutgoingReport): OutgoingDecision => {
   if (Option.isSome(row.flag) || report.status === "moving") return { _tag: "Keep" }
-  if (report.currency !== row.currency) return { _tag: "Flag", flag: "currency_mismatch" }
-  if (report.amount !== row.amount) return { _tag: "Flag", flag: "amount_mismatch" }
+  const expected = expectedOf(row)
+  if (report.currency !== expected.currency) return { _tag: "Flag", flag: "currency_mismatch" }
+  if (report.amount !== expected.amount) return { _tag: "Flag", flag: "amount_mismatch" }
   if (row.status === "processing") return { _tag: report.status === "done" ? "Complete" : "Fail" }
   if (row.status === "done") return { _tag: report.status === "failed" ? "Fail" : "Keep" }
   // It ended here without having been paid, and was paid all the same: money that nobody was debited for.
@@ -99,9 +125,11 @@ export const decideOutgoing = (row: Standing, report: OutgoingReport): OutgoingD
  */
 export type LedgerStep = "capture" | "give_back" | "release"
 
-export const stepsOf = ({ doneAt, status }: Pick<Outgoing, "status" | "doneAt">): ReadonlyArray<LedgerStep> => {
-  if (status === "done") return ["capture"]
-  if (status === "failed") return Option.isSome(doneAt) ? ["capture", "give_back"] : ["release"]
+export const stepsOf = (row: Accepted & Pick<Outgoing, "status" | "doneAt">): ReadonlyArray<LedgerStep> => {
+  const { doneAt, status } = row
+  const captured = bookedOf(row) < row.amount ? ["capture", "release"] as const : ["capture"] as const
+  if (status === "done") return captured
+  if (status === "failed") return Option.isSome(doneAt) ? [...captured, "give_back"] : ["release"]
   return status === "canceled" || status === "refused" ? ["release"] : []
 }
 

@@ -1,6 +1,7 @@
 import { type DateTime, Option, Schema } from "effect"
 import { PaymentId, type TransferId, type UserId } from "./Ids.ts"
 import { Amount, Currency, SignedAmount } from "./Money.ts"
+import type { FlagDecision } from "./Outgoing.ts"
 import { Problem } from "./Problem.ts"
 
 export const Provider = Schema.Literals(["stripe", "paystack", "sandbox"]).annotate({ identifier: "Provider" })
@@ -16,7 +17,10 @@ export type NextAction = typeof NextAction.Type
 export const Flag = Schema.Literals(["amount_mismatch", "currency_mismatch", "mode_mismatch", "balance_limit"])
 export type Flag = typeof Flag.Type
 
-/** A payment as Midnight keeps it. What was asked (amount, currency, mode) never changes after it was recorded. */
+/**
+ * A payment as Midnight keeps it. What was asked (amount, currency, mode) never changes after it was recorded, but that a person
+ * may accept another amount and currency of one that is flagged, which count from then on.
+ */
 export interface Payment {
   readonly id: PaymentId
   readonly userId: UserId
@@ -37,6 +41,8 @@ export interface Payment {
   /** What the provider kept for itself, once that is known and booked. */
   readonly fee: Option.Option<bigint>
   readonly flag: Option.Option<Flag>
+  /** None while a flag waits for a person. */
+  readonly flagDecision: Option.Option<FlagDecision>
   /** The ledger's transfer that credited it, when it succeeded. */
   readonly transferId: Option.Option<TransferId>
   readonly createdAt: DateTime.Utc
@@ -84,9 +90,12 @@ export const decide = (payment: Payment, report: ChargeReport): Decision => {
 /** The permanent key of a payment's one credit. */
 export const creditKey = (id: PaymentId): string => `charge:${id}`
 
+// What parsers read differently from one another: a provider or a browser might find another host in it than we do.
+const plainUrl = /^https?:\/\/[^\s\\/\p{C}][^\s\\\p{C}]*$/iu
+
 /** A return URL is allowed when its origin is on the list: anything else would make the checkout an open redirect. */
 export const isReturnUrlAllowed = (returnUrl: string, origins: ReadonlyArray<string>): boolean => {
-  if (!URL.canParse(returnUrl)) return false
+  if (!plainUrl.test(returnUrl) || !URL.canParse(returnUrl)) return false
   const { origin, password, protocol, username } = new URL(returnUrl)
   return (protocol === "https:" || protocol === "http:") && username === "" && password === ""
     && origins.some((allowed) => URL.canParse(allowed) && new URL(allowed).origin === origin)

@@ -1,7 +1,7 @@
 import { Option, Schema } from "effect"
 import { PayoutId, UserId } from "./Ids.ts"
 import { Amount, Currency, SignedAmount } from "./Money.ts"
-import { type Outgoing, OutgoingFlag, type OutgoingStatus } from "./Outgoing.ts"
+import { bookedOf, type Outgoing, OutgoingFlag, type OutgoingStatus } from "./Outgoing.ts"
 import { pageQuery } from "./Page.ts"
 import { Provider } from "./Payments.ts"
 import { Problem } from "./Problem.ts"
@@ -82,7 +82,7 @@ export const storedStatus = (status: PayoutStatus): OutgoingStatus => status ===
 
 export const payoutView = (row: Outgoing): PayoutView => ({
   id: PayoutId.make(row.id),
-  amount: row.amount,
+  amount: bookedOf(row),
   currency: row.currency,
   status: statusOf[row.status],
   destination: {

@@ -1,7 +1,7 @@
 import { Option, Schema } from "effect"
 import { PaymentId, RefundId } from "./Ids.ts"
 import { Amount, Currency, SignedAmount } from "./Money.ts"
-import type { Outgoing, OutgoingStatus } from "./Outgoing.ts"
+import { bookedOf, type Outgoing, type OutgoingStatus } from "./Outgoing.ts"
 import { PaymentStatus } from "./Payments.ts"
 import { Problem } from "./Problem.ts"
 
@@ -38,7 +38,7 @@ const statusOf: Record<OutgoingStatus, typeof RefundStatus.Type> = {
 export const refundView = (row: Outgoing, paymentId: PaymentId): RefundView => ({
   id: RefundId.make(row.id),
   paymentId,
-  amount: row.amount,
+  amount: bookedOf(row),
   currency: row.currency,
   status: statusOf[row.status],
   reason: Option.getOrNull(row.reason),

@@ -1,7 +1,8 @@
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
-import { PayoutId } from "../domain/Ids.ts"
+import { Flagged, FlaggedKind, FlaggedNow, flaggedQuery, FlagNotDecidable, FlagVerdict } from "../domain/Flags.ts"
+import { OutgoingId, PayoutId } from "../domain/Ids.ts"
 import { pageOf, pageQuery } from "../domain/Page.ts"
-import { Provider } from "../domain/Payments.ts"
+import { Provider, ProviderUnavailable } from "../domain/Payments.ts"
 import { AdminPayout, adminPayoutQuery, IllegalPayoutTransition, PayoutDecision } from "../domain/Payouts.ts"
 import { InvalidRequest, NotFound, Unavailable } from "../domain/Problem.ts"
 import {
@@ -39,6 +40,30 @@ const reject = HttpApiEndpoint.post("reject", "/api/admin/payouts/:id/reject", {
   error: [NotFound, IllegalPayoutTransition, Unavailable]
 }).annotate(AdmissionClass, "payments")
 
+const one = { kind: FlaggedKind, id: OutgoingId }
+
+const flagged = HttpApiEndpoint.get("flagged", "/api/admin/flagged", {
+  query: flaggedQuery,
+  success: pageOf(Flagged),
+  error: [InvalidRequest, Unavailable]
+}).annotate(OpenApi.Description, "Of one kind, newest first, and not decided yet; charges when none is given.")
+
+const look = HttpApiEndpoint.get("look", "/api/admin/flagged/:kind/:id", {
+  params: one,
+  success: FlaggedNow,
+  error: [NotFound, ProviderUnavailable, Unavailable]
+}).annotate(OpenApi.Description, "With what its provider says when it is asked now.")
+
+const decide = HttpApiEndpoint.post("decide", "/api/admin/flagged/:kind/:id/decision", {
+  params: one,
+  payload: FlagVerdict,
+  success: Flagged,
+  error: [NotFound, FlagNotDecidable, ProviderUnavailable, Unavailable]
+}).annotate(AdmissionClass, "payments").annotate(
+  OpenApi.Description,
+  "`settle`: it is what its provider says, which is asked again. `release`: it is not paid, which is refused while the provider pays it."
+)
+
 const reports = HttpApiEndpoint.get("reports", "/api/admin/reconciliation", {
   query: pageQuery,
   success: pageOf(ReconciliationReport),
@@ -64,13 +89,15 @@ const replay = HttpApiEndpoint.post("replay", "/api/admin/webhooks/:provider/:ev
 })
 
 export class AdminPaymentsApi extends HttpApiGroup.make("adminPayments")
-  .add(payouts, approve, reject, reports, reconcile, webhooks, replay)
+  .add(payouts, approve, reject, flagged, look, decide, reports, reconcile, webhooks, replay)
   .annotateEndpoints(AccessPolicy, "admin")
   .middleware(RoleRequired)
   .middleware(Admission)
   .middleware(RateLimit)
   .middleware(Authorization)
   .annotateMerge(
-    OpenApi.annotations({ description: "For administrators: payouts, reconciliation, and events that came in" })
+    OpenApi.annotations({
+      description: "For administrators: payouts, what is flagged, reconciliation, and events that came in"
+    })
   )
 {}

@@ -2,6 +2,7 @@ import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { defaultLimit } from "../domain/Page.ts"
 import { CurrentUser } from "../domain/Principal.ts"
+import { Flags } from "../services/Flags.ts"
 import { Payouts } from "../services/Payouts.ts"
 import { Reconciliation } from "../services/Reconciliation.ts"
 import { Webhooks } from "../services/Webhooks.ts"
@@ -14,6 +15,7 @@ export const AdminPaymentsHandlers = HttpApiBuilder.group(
   "adminPayments",
   Effect.fn(function*(handlers) {
     const payouts = yield* Payouts
+    const flags = yield* Flags
     const reconciliation = yield* Reconciliation
     const inbox = yield* Webhooks
     return handlers.handleAll({
@@ -23,6 +25,11 @@ export const AdminPaymentsHandlers = HttpApiBuilder.group(
         Effect.flatMap(CurrentUser, ({ userId }) => payouts.approve(params.id, userId, payload.reason)),
       reject: ({ params, payload }) =>
         Effect.flatMap(CurrentUser, ({ userId }) => payouts.reject(params.id, userId, payload.reason)),
+      flagged: ({ query: { cursor, kind, limit } }) =>
+        flags.list(kind ?? "charge", { cursor, limit: limit ?? defaultLimit }),
+      look: ({ params: { id, kind } }) => flags.look(kind, id),
+      decide: ({ params: { id, kind }, payload }) =>
+        Effect.flatMap(CurrentUser, ({ userId }) => flags.decide(kind, id, payload, userId)),
       reports: ({ query }) => reconciliation.reports({ cursor: query.cursor, limit: query.limit ?? defaultLimit }),
       reconcile: ({ payload }) =>
         Effect.flatMap(

@@ -64,7 +64,7 @@ const refund = HttpApiEndpoint.post("refund", "/api/payment/:id/refunds", {
   params,
   payload: RefundRequest,
   success: RefundView.pipe(HttpApiSchema.status(201)),
-  error: [NotFound, PaymentNotPaid, PaymentDisputed, RefundExceeded, InsufficientFunds, Unavailable]
+  error: [NotFound, PaymentNotPaid, PaymentDisputed, RefundExceeded, AmountNotAccepted, InsufficientFunds, Unavailable]
 })
   .annotate(KeptBy, "payments")
   .annotate(AdmissionClass, "payments")

@@ -35,6 +35,7 @@ import { AccessTokens } from "../services/AccessTokens.ts"
 import { AuditLog } from "../services/AuditLog.ts"
 import { Campaigns } from "../services/Campaigns.ts"
 import { DeadLetters } from "../services/DeadLetters.ts"
+import { Flags } from "../services/Flags.ts"
 import { Gateways } from "../services/Gateway.ts"
 import { Health } from "../services/Health.ts"
 import { Identity } from "../services/Identity.ts"
@@ -120,6 +121,7 @@ const Handlers = Layer.mergeAll(
       Payments,
       Refunds,
       Payouts,
+      Flags,
       Reconciliation,
       Webhooks,
       WebhookEndpoints,

@@ -1,4 +1,4 @@
-import { Config, DateTime, Effect, Layer, Option, Redacted, Schema } from "effect"
+import { Config, DateTime, Effect, Layer, Option, Predicate, Redacted, Schema } from "effect"
 import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { createTransport, type SendMailOptions } from "nodemailer"
@@ -23,7 +23,15 @@ const messageOf = (from: string, mail: Mail): SendMailOptions => ({
 })
 
 const attempt = <A>(send: () => Promise<A>) =>
-  Effect.tryPromise({ try: send, catch: (cause) => new MailNotSent({ cause: anonymous(cause) }) })
+  Effect.tryPromise({
+    try: send,
+    catch: (cause) => new MailNotSent({ cause: anonymous(cause), mayArrive: !isRefusal(cause) })
+  })
+
+// The server said no, or there was no server. A connection that broke later may have broken behind the message.
+const isRefusal = (cause: unknown): boolean =>
+  (Predicate.hasProperty(cause, "responseCode") && Number(cause.responseCode) >= 400)
+  || (Predicate.hasProperty(cause, "command") && cause.command === "CONN")
 
 // Mail servers repeat whom they refuse. What is said here comes into the log, and stays with a dead letter when the account is erased.
 const anonymous = (cause: unknown): Error =>
@@ -52,7 +60,7 @@ export const smtpMailer = (url: Redacted.Redacted<string>, from: string) =>
           attempt(() => transport.sendMail(messageOf(from, mail))).pipe(
             Effect.timeoutOrElse({
               duration: "30 seconds",
-              orElse: () => Effect.fail(new MailNotSent({ cause: "no answer for 30 s" }))
+              orElse: () => Effect.fail(new MailNotSent({ cause: "no answer for 30 s", mayArrive: true }))
             }),
             Effect.asVoid
           )

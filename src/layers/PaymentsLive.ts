@@ -5,6 +5,8 @@ import { PaymentCommands, paymentCommands } from "../services/Commands.ts"
 import { PaymentQueue, paymentQueue } from "../services/CommandStore.ts"
 import { Disputes } from "../services/Disputes.ts"
 import { DisputeStore } from "../services/DisputeStore.ts"
+import { Flags } from "../services/Flags.ts"
+import { FlagStore } from "../services/FlagStore.ts"
 import { paymentsKeys } from "../services/IdempotencyStore.ts"
 import { Outgoings } from "../services/Outgoings.ts"
 import { OutgoingStore } from "../services/OutgoingStore.ts"
@@ -79,6 +81,7 @@ export const PaymentsLive = Layer.suspend(() => {
     PaymentStore.layer,
     OutgoingStore.layer,
     PaymentActs.layer,
+    FlagStore.layer,
     DisputeStore.layer,
     ReconciliationStore.layer,
     paymentCommands("consumer"),
@@ -97,7 +100,7 @@ export const PaymentsLive = Layer.suspend(() => {
   )
   return background.pipe(
     Layer.provideMerge(
-      Layer.mergeAll(Payments.layer, Refunds.layer, Payouts.layer, Reconciliation.layer, Webhooks.layer)
+      Layer.mergeAll(Payments.layer, Refunds.layer, Payouts.layer, Flags.layer, Reconciliation.layer, Webhooks.layer)
     ),
     Layer.provideMerge(PaymentWork.layer),
     Layer.provideMerge(Disputes.layer),

@@ -15,6 +15,7 @@ import {
   ProviderRefused,
   VerifiedEvent
 } from "../services/Gateway.ts"
+import { readRows, wordIn } from "../services/GatewayLists.ts"
 import { readTimestamped } from "./TimestampedSignature.ts"
 
 export interface SandboxSettings {
@@ -48,8 +49,8 @@ const Refund = Schema.Struct({
 })
 const Payout = Schema.Struct({ ...movement, status: Schema.Literals(["processing", "paid", "failed"]) })
 const Recipient = Schema.Struct({ id: Schema.String })
-const listOf = <S extends Schema.Codec<unknown, unknown>>(item: S) =>
-  Schema.Struct({ items: Schema.Array(item), hasMore: Schema.Boolean })
+const Page = Schema.Struct({ items: Schema.Array(Schema.Unknown), hasMore: Schema.Boolean })
+const nonsense = (detail: string) => new ProviderNonsense({ provider, detail })
 const Refusal = Schema.Struct({ error: Schema.Struct({ code: Schema.String, message: Schema.String }) })
 // No control characters and no lone surrogates: what is kept of an event goes into text columns, which take neither.
 const Word = Schema.String.check(Schema.isPattern(/^\P{C}{1,255}$/u))
@@ -79,7 +80,7 @@ const answerOf = <S extends Schema.Codec<unknown, unknown>>(schema: S) =>
         )
       }
       return yield* Effect.catchTags(HttpClientResponse.schemaBodyJson(schema)(response), {
-        SchemaError: () => new ProviderNonsense({ provider, detail: "The sandbox's answer has another shape." }),
+        SchemaError: () => nonsense("The sandbox's answer has another shape."),
         HttpClientError: () => away("The sandbox's answer broke off.")
       })
     }
@@ -164,14 +165,14 @@ export const makeSandboxGateway = Effect.fnUntraced(function*(settings: SandboxS
         HttpClientRequest.bodyJsonUnsafe(body)
       )
     )
-  const list = <S extends Schema.Codec<{ readonly id: string }, unknown>, A>(
+  const list = <S extends Schema.Codec<unknown, unknown>, A>(
     schema: S,
     path: string,
     toItem: (item: S["Type"]) => A
   ) =>
     Effect.fnUntraced(function*(page: { readonly since: DateTime.Utc; readonly cursor: Option.Option<string> }) {
       const { hasMore, items } = yield* call(
-        listOf(schema),
+        Page,
         HttpClientRequest.get(path).pipe(
           HttpClientRequest.setUrlParams({
             since: String(DateTime.toEpochMillis(page.since)),
@@ -179,11 +180,17 @@ export const makeSandboxGateway = Effect.fnUntraced(function*(settings: SandboxS
           })
         )
       )
-      const last = items.at(-1)
-      return {
-        items: items.map(toItem),
-        next: hasMore && last !== undefined ? Option.some(last.id) : Option.none<string>()
-      }
+      const next = Option.filter(
+        Option.fromUndefinedOr(items.flatMap((row) => wordIn(row, "id") ?? []).at(-1)),
+        () => hasMore
+      )
+      if (hasMore && Option.isNone(next)) return yield* nonsense("No row of a page has a name to go on from.")
+      const read = yield* readRows(items, "id", (row) =>
+        Schema.decodeUnknownEffect(schema)(row).pipe(
+          Effect.mapError(() => nonsense("A row of the list has another shape.")),
+          Effect.map((item) => [toItem(item)])
+        ))
+      return { ...read, next }
     })
 
   const gateway: Gateway = {
@@ -230,7 +237,7 @@ export const makeSandboxGateway = Effect.fnUntraced(function*(settings: SandboxS
     listCharges: list(Charge, "/v1/charges", chargeOf),
     listRefunds: list(Refund, "/v1/refunds", refundOf),
     listPayouts: list(Payout, "/v1/payouts", payoutOf),
-    listDisputes: () => Effect.succeed({ items: [], next: Option.none() }),
+    listDisputes: () => Effect.succeed({ items: [], strange: [], next: Option.none() }),
     verifyWebhook: Effect.fn("SandboxGateway.verifyWebhook")(function*(rawBody, headers: Headers.Headers) {
       const proof = yield* readTimestamped({ provider, keys: [key], rawBody, header: headers["sandbox-signature"] })
       return yield* VerifiedEvent.authenticate(proof, decodeEvent).pipe(Effect.provideService(Mac.Mac, mac))

@@ -1,4 +1,4 @@
-import { Context, Effect, Layer, Option, Result, Schema } from "effect"
+import { Context, Effect, Layer, Option, Result } from "effect"
 import {
   type Dispute,
   disputedOf,
@@ -9,7 +9,7 @@ import {
   takenOf
 } from "../domain/Disputes.ts"
 import { DisputeId } from "../domain/Ids.ts"
-import { Amount } from "../domain/Money.ts"
+import { type Amount, amountOf } from "../domain/Money.ts"
 import { type Payment, type Provider, ProviderUnavailable } from "../domain/Payments.ts"
 import type { Unavailable } from "../domain/Problem.ts"
 import { type Account, between, clearingOf, walletOf } from "../domain/Wallet.ts"
@@ -24,7 +24,6 @@ import { Settlement } from "./Settlement.ts"
 
 type NotNow = ProviderUnavailable | Unavailable
 
-const amountOf = Schema.decodeUnknownOption(Schema.toType(Amount))
 /** What a member owes after a lost dispute. Like a clearing account it goes below zero, and is at zero when all is paid. */
 export const receivableOf = (id: DisputeId): Account => ({ kind: "clearing", owner: `receivable:${id}` })
 

@@ -12,6 +12,7 @@ import {
   type WebhookOtherMode
 } from "../domain/Payments.ts"
 import type { InvalidRequest } from "../domain/Problem.ts"
+import type { Listing } from "./GatewayLists.ts"
 
 /** The provider understood the request and will not do it; asking again gives the same answer. */
 export class ProviderRefused extends Schema.TaggedError<ProviderRefused>()("ProviderRefused", {
@@ -142,17 +143,13 @@ export type PayoutDestination =
   }
   | { readonly type: "mobile_money"; readonly country: string; readonly network: string; readonly phone: string }
 
+export type Movement = "charge" | "refund" | "payout"
+
 /** What a provider takes in a currency, in the ledger's minor units: from, to, and in multiples of `step`. */
 export interface Bounds {
   readonly min: bigint
   readonly max: bigint
   readonly step: bigint
-}
-
-export interface Listing<A> {
-  readonly items: ReadonlyArray<A>
-  /** Hand it back for the next page; none on the last. */
-  readonly next: Option.Option<string>
 }
 
 interface Since {
@@ -173,7 +170,7 @@ export interface Gateway {
   /** Whether refunds have a key: without one, a second question soon after the first may make a second refund. */
   readonly keyedRefunds: boolean
   /** None: the provider does not take the currency for that. Decided without asking it. */
-  bounds(movement: "charge" | "payout", currency: Currency): Option.Option<Bounds>
+  bounds(movement: Movement, currency: Currency): Option.Option<Bounds>
   /** Whether it pays out to such a destination at all. Decided without asking it. */
   reaches(destination: PayoutDestination): boolean
   createCharge(charge: {

@@ -14,6 +14,7 @@ import { Mailer, type MailNotSent } from "./Mailer.ts"
 import { newId } from "./NewId.ts"
 import * as RefreshTokens from "./RefreshTokens.ts"
 
+type Addressed = Letter & { readonly token?: Redacted.Redacted<string> }
 type Command = typeof MailCommand.Type
 
 /** Asks for mail to the owner of an account, as part of the caller's own transaction. */
@@ -82,9 +83,9 @@ export class MailDelivery extends Context.Service<MailDelivery, {
       })
 
       const letterOf = Effect.fnUntraced(function*(kind: Command["kind"], { user }: Account) {
-        if (kind === "password_changed") return Option.some(letterFor({ kind }, appUrl))
-        if (kind === "verify_email" && user.emailVerified) return Option.none<Letter>()
-        return Option.map(yield* issue(user.id, kind), (token) => letterFor({ kind, token }, appUrl))
+        if (kind === "password_changed") return Option.some<Addressed>(letterFor({ kind }, appUrl))
+        if (kind === "verify_email" && user.emailVerified) return Option.none<Addressed>()
+        return Option.map(yield* issue(user.id, kind), (token) => ({ ...letterFor({ kind, token }, appUrl), token }))
       })
 
       return MailDelivery.of({
@@ -99,7 +100,15 @@ export class MailDelivery extends Context.Service<MailDelivery, {
           }
           const letter = yield* letterOf(kind, account.value)
           if (Option.isNone(letter)) return
-          yield* mailer.send({ id, to: account.value.user.email, ...letter.value })
+          const { subject, text, token } = letter.value
+          yield* mailer.send({ id, to: account.value.user.email, subject, text }).pipe(
+            // Nobody's mails for the hour are used up by those that were never sent; all that may have arrived count.
+            Effect.tapError((error) =>
+              error.mayArrive || token === undefined
+                ? Effect.void
+                : withDatabase(tokens.notSent(RefreshTokens.hashOf(token)))
+            )
+          )
         })
       })
     })

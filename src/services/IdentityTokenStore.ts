@@ -24,6 +24,8 @@ export class IdentityTokenStore extends Context.Service<IdentityTokenStore, {
     readonly userId: UserId
     readonly purpose: TokenPurpose
   }, now: DateTime.Utc): Stored<boolean>
+  /** Its mail was not sent: it does not count. */
+  notSent(hash: Uint8Array): Stored<void>
   /** Whose token this is, while it is good. */
   holder(hash: Uint8Array, purpose: TokenPurpose, now: DateTime.Utc): Stored<Option.Option<UserId>>
   /** The same, and uses it up: of two uses at once one is answered none. */
@@ -61,11 +63,13 @@ export class IdentityTokenStore extends Context.Service<IdentityTokenStore, {
             INSERT INTO identity.one_time_tokens (hash, user_id, purpose, issued_at, expires_at)
             SELECT ${hash}::bytea, ${userId}::uuid, ${purpose}::text, ${at}::timestamptz, ${end}::timestamptz
              WHERE (SELECT count(*) FROM identity.one_time_tokens
-                     WHERE user_id = ${userId} AND purpose = ${purpose} AND issued_at > ${hour})
+                     WHERE user_id = ${userId} AND purpose = ${purpose} AND issued_at > ${hour} AND NOT not_sent)
                    < ${oneTimeTokens.mostPerHour}
             RETURNING user_id`
           return rows.length > 0
         }),
+        notSent: (hash) =>
+          sql`UPDATE identity.one_time_tokens SET not_sent = true WHERE hash = ${hash}`.pipe(Effect.asVoid),
         holder: (hash, purpose, now) => Effect.map(decoded(holder({ hash, purpose, now })), Option.map(holderOf)),
         use: (hash, purpose, now) => Effect.map(decoded(use({ hash, purpose, now })), Option.map(holderOf)),
         useUp: (userId, purpose, now) =>

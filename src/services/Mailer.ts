@@ -10,7 +10,11 @@ export interface Mail {
 }
 
 /** The mail was not taken over by whoever delivers it; another attempt may succeed. */
-export class MailNotSent extends Schema.TaggedError<MailNotSent>()("MailNotSent", { cause: Schema.Defect() }) {}
+export class MailNotSent extends Schema.TaggedError<MailNotSent>()("MailNotSent", {
+  cause: Schema.Defect(),
+  /** False only where it is certain that nobody took it over. */
+  mayArrive: Schema.Boolean
+}) {}
 
 /** Hands a mail to whoever delivers it, and answers when they have it. */
 export class Mailer extends Context.Service<Mailer, {

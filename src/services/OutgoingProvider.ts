@@ -5,7 +5,14 @@ import type { ProviderUnavailable } from "../domain/Payments.ts"
 import { Destination } from "../domain/Payouts.ts"
 import type { Unavailable } from "../domain/Problem.ts"
 import { withDatabase } from "./Database.ts"
-import type { Gateway, ProviderError, ProviderPayout, ProviderRefund } from "./Gateway.ts"
+import {
+  type Gateway,
+  type ProviderError,
+  ProviderNonsense,
+  type ProviderPayout,
+  type ProviderRefund
+} from "./Gateway.ts"
+import { mayBe, mostPages } from "./GatewayLists.ts"
 import { OutgoingStore } from "./OutgoingStore.ts"
 import { PaymentStore } from "./PaymentStore.ts"
 import { lost, nonsense } from "./ProviderCalls.ts"
@@ -30,14 +37,24 @@ export const asking = Effect.gen(function*() {
 
   const inList = Effect.fnUntraced(function*(gateway: Gateway, row: Outgoing, since: DateTime.Utc) {
     let cursor = Option.none<string>()
-    do {
+    let isUnsure = false
+    for (let read = 0; read < mostPages; read++) {
       const page = { since, cursor }
-      const { items, next } = yield* row.kind === "refund" ? gateway.listRefunds(page) : gateway.listPayouts(page)
+      const { items, next, strange } = yield* row.kind === "refund"
+        ? gateway.listRefunds(page)
+        : gateway.listPayouts(page)
       const found: Report | undefined = items.find((one) => Option.contains(one.operationId, row.id))
       if (found !== undefined) return found
-      cursor = next
-    } while (Option.isSome(cursor))
-    return undefined
+      isUnsure ||= strange.some((one) => mayBe(one, row.id))
+      if (Option.isSome(next)) cursor = next
+      // What cannot be read may be what was asked for: to take it for missing would be to pay twice, or to release what is paid.
+      else if (isUnsure) break
+      else return undefined
+    }
+    return yield* new ProviderNonsense({
+      provider: row.provider,
+      detail: "The provider's list has what cannot be read, or more than is read of it."
+    })
   })
 
   const recipientOf = Effect.fnUntraced(function*(gateway: Gateway, row: Outgoing) {
@@ -120,5 +137,17 @@ export const asking = Effect.gen(function*() {
       : gateway.retrievePayout(reference)
     return Effect.catchTags(asked, { ProviderRefused: lost(row), ProviderNonsense: nonsense(row) })
   }
-  return { create, retrieve }
+
+  /** What the provider has of it, also where its name for it was never heard. */
+  const again = (gateway: Gateway, row: Outgoing): Effect.Effect<Option.Option<Report>, ProviderUnavailable> => {
+    if (Option.isSome(row.providerReference)) {
+      return Effect.map(retrieve(gateway, row, row.providerReference.value), Option.some)
+    }
+    const listed = inList(gateway, row, DateTime.subtract(row.createdAt, { hours: 1 }))
+    return Effect.map(
+      Effect.catchTags(listed, { ProviderRefused: lost(row), ProviderNonsense: nonsense(row) }),
+      Option.fromUndefinedOr
+    )
+  }
+  return { create, retrieve, again }
 })

@@ -1,7 +1,7 @@
 import { type Option, Schema } from "effect"
 import { OutgoingId, PaymentId, UserId } from "../domain/Ids.ts"
 import { Amount, Currency } from "../domain/Money.ts"
-import { type Outgoing, OutgoingFlag, OutgoingStatus } from "../domain/Outgoing.ts"
+import { FlagDecision, type Outgoing, OutgoingFlag, OutgoingStatus } from "../domain/Outgoing.ts"
 import { Provider } from "../domain/Payments.ts"
 
 /** A row of `payments.outgoing`. */
@@ -24,6 +24,9 @@ export const Row = Schema.Struct({
   needsAction: Schema.Boolean,
   failureReason: Schema.OptionFromNullOr(Schema.String),
   flag: Schema.OptionFromNullOr(OutgoingFlag),
+  flagDecision: Schema.OptionFromNullOr(FlagDecision),
+  acceptedAmount: Schema.OptionFromNullOr(Schema.toType(Amount)),
+  acceptedCurrency: Schema.OptionFromNullOr(Currency),
   begunAt: Schema.OptionFromNullOr(Schema.DateTimeUtcFromDate),
   doneAt: Schema.OptionFromNullOr(Schema.DateTimeUtcFromDate),
   settled: Schema.Boolean,
@@ -32,6 +35,7 @@ export const Row = Schema.Struct({
 export const columns = `id, kind, user_id AS "userId", payment_id AS "paymentId", provider, amount, currency, status,
   needs_approval AS "needsApproval", reason, destination_type AS "destinationType", last4, destination, recipient,
   provider_reference AS "providerReference", needs_action AS "needsAction", failure_reason AS "failureReason", flag,
+  flag_decision AS "flagDecision", accepted_amount AS "acceptedAmount", accepted_currency AS "acceptedCurrency",
   begun_at AS "begunAt", done_at AS "doneAt", settled, created_at AS "createdAt"`
 
 type Asked = Pick<Outgoing, "id" | "userId" | "provider" | "amount" | "currency">

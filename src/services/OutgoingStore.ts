@@ -2,7 +2,7 @@ import { Context, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import { OutgoingId, type PaymentId, type UserId } from "../domain/Ids.ts"
-import type { Outgoing, OutgoingFlag, OutgoingStatus } from "../domain/Outgoing.ts"
+import { bookedOf, type Outgoing, type OutgoingFlag, type OutgoingStatus } from "../domain/Outgoing.ts"
 import { decoded } from "./Database.ts"
 import { columns, type PayoutInserted, type PayoutIntent, type RefundIntent, Row, type Written } from "./OutgoingRow.ts"
 
@@ -16,7 +16,7 @@ const decodeRows = Schema.decodeUnknownEffect(Schema.Array(Row))
 export class OutgoingStore extends Context.Service<OutgoingStore, {
   /** One transaction of this bulkhead's database; queue offers inside it commit with it. */
   transaction<A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R>
-  /** Counts the amount on the payment and records the refund. None: the payment has less left than that. */
+  /** Counts the amount on the payment and records the refund. None: the payment has less left than that, or is disputed. */
   insertRefund(intent: RefundIntent): Effect.Effect<Option.Option<Outgoing>, SqlError>
   /** Records a payout, unless its owner's are as many as may be: a repetition is not another, and all processes count together. */
   insertPayout(intent: PayoutIntent): Effect.Effect<PayoutInserted, SqlError>
@@ -101,7 +101,7 @@ const make = Effect.gen(function*() {
     if (Option.isSome(known)) return known
     const left = yield* sql`
       UPDATE payments.payments SET refund_reserved = refund_reserved + ${amount}, updated_at = now()
-       WHERE id = ${paymentId} AND status = 'succeeded' AND refund_reserved + ${amount} <= amount RETURNING id`
+       WHERE id = ${paymentId} AND status = 'succeeded' AND NOT disputed AND refund_reserved + ${amount} <= coalesce(accepted_amount, amount) RETURNING id`
     if (left.length === 0) return Option.none()
     const rows = yield* sql`
       INSERT INTO ${table} (id, kind, user_id, payment_id, provider, amount, currency, status, needs_approval, reason)
@@ -213,7 +213,7 @@ const make = Effect.gen(function*() {
           sql`UPDATE ${table} SET status = 'done', done_at = now(), needs_action = false, updated_at = now()
           WHERE id = ${id} AND status = 'processing' RETURNING ${all}`
         ),
-        (row) => count(row, 0n, row.amount)
+        (row) => count(row, bookedOf(row) - row.amount, bookedOf(row))
       ),
     fail: ({ id }, reason) =>
       counting(
@@ -223,12 +223,12 @@ const make = Effect.gen(function*() {
           needs_action = false, updated_at = now()
           WHERE id = ${id} AND status IN ('processing', 'done') RETURNING ${all}`
         ),
-        (row) => count(row, -row.amount, Option.isSome(row.doneAt) ? -row.amount : 0n)
+        (row) => Option.isSome(row.doneAt) ? count(row, -bookedOf(row), -bookedOf(row)) : count(row, -row.amount, 0n)
       ),
     flag: (id, flag) =>
       change(
         id,
-        sql`UPDATE ${table} SET flag = ${flag}, updated_at = now()
+        sql`UPDATE ${table} SET flag = ${flag}, flag_decision = NULL, updated_at = now()
         WHERE id = ${id} AND flag IS NULL RETURNING ${all}`
       ),
     settle: ({ id, status }) =>

@@ -1,6 +1,7 @@
 import { Context, Effect, Layer, Option } from "effect"
 import type { OutgoingId } from "../domain/Ids.ts"
 import {
+  bookedOf,
   decideOutgoing,
   givenBackKey,
   type LedgerStep,
@@ -11,19 +12,20 @@ import {
 } from "../domain/Outgoing.ts"
 import { ProviderUnavailable } from "../domain/Payments.ts"
 import type { Unavailable } from "../domain/Problem.ts"
-import { between, clearingOf, walletOf } from "../domain/Wallet.ts"
+import { between, clearingOf, type Posting, walletOf } from "../domain/Wallet.ts"
 import { currentOrigin, offeredWith, PaymentCommands } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
 import { Gateways } from "./Gateway.ts"
 import { Ledger } from "./Ledger.ts"
 import { asking, type Report } from "./OutgoingProvider.ts"
 import { OutgoingStore } from "./OutgoingStore.ts"
+import { PaymentStore } from "./PaymentStore.ts"
 import { gatewayOf } from "./ProviderCalls.ts"
 import { Users } from "./Users.ts"
 
 type NotNow = ProviderUnavailable | Unavailable
 
-const reportOf = (report: Report): OutgoingReport => ({
+export const reportOf = (report: Report): OutgoingReport => ({
   amount: report.amount,
   currency: report.currency,
   failureReason: report.failureReason,
@@ -54,19 +56,33 @@ export class Outgoings extends Context.Service<Outgoings, {
 
 const make = Effect.gen(function*() {
   const store = yield* OutgoingStore
+  const payments = yield* PaymentStore
   const commands = yield* PaymentCommands
   const ledger = yield* Ledger
   const users = yield* Users
   const gateways = yield* Gateways
   const ask = yield* asking
 
+  type Broken = (flag: "hold_lost" | "balance_limit") => Effect.Effect<boolean, Unavailable>
+  /** What no hold covers any more, under the key that capturing it would have had. */
+  const debit = (posting: Posting, broken: Broken) =>
+    ledger.post(posting).pipe(
+      Effect.as(true),
+      Effect.catchTags({
+        InsufficientFunds: () => broken("hold_lost"),
+        BalanceLimit: () => broken("balance_limit"),
+        PostingConflict: Effect.die
+      })
+    )
+
   /** Each answers whether the ledger could do it. */
   const step = (row: Outgoing): Record<LedgerStep, Effect.Effect<boolean, Unavailable>> => {
-    const { amount, currency, kind } = row
+    const { currency, kind } = row
+    const amount = bookedOf(row)
     const [key, wallet, provider] = [outgoingKey(row), walletOf(row.userId), clearingOf(row.provider)]
     const reference = { [`${kind}_id`]: row.id, provider: row.provider }
     const posting = { kind, amount, currency, reference, memo: Option.none() }
-    const broken = (flag: "hold_lost" | "balance_limit") =>
+    const broken: Broken = (flag) =>
       Effect.andThen(
         Effect.logError("The ledger cannot follow a refund or payout", { id: row.id, flag }),
         Effect.as(withDatabase(store.flag(row.id, flag)), false)
@@ -75,8 +91,11 @@ const make = Effect.gen(function*() {
       capture: ledger.capture({ ...posting, key, hold: key, to: provider }).pipe(
         Effect.as(true),
         Effect.catchTags({
-          // Nobody but an owner of the ledger could have ended the hold.
-          HoldClosed: () => broken("hold_lost"),
+          // Released before it was paid all the same; or an owner of the ledger ended it. A person says whether the wallet is debited.
+          HoldClosed: () =>
+            Option.contains(row.flagDecision, "settle")
+              ? debit(between({ ...posting, key, from: wallet, to: provider }), broken)
+              : broken("hold_lost"),
           BalanceLimit: () => broken("balance_limit"),
           HoldExceeded: Effect.die,
           InsufficientFunds: Effect.die,
@@ -170,10 +189,19 @@ const make = Effect.gen(function*() {
     return yield* settle(yield* carryOut(known, report))
   })
 
+  const isDisputed = Effect.fnUntraced(function*({ paymentId }: Outgoing) {
+    if (Option.isNone(paymentId)) return false
+    return Option.exists(yield* withDatabase(payments.find(paymentId.value)), ({ disputed }) => disputed)
+  })
+
   const send = Effect.fn("Outgoings.send")(function*(row: Outgoing) {
     const gateway = yield* gatewayOf(gateways, row)
     if (Option.isNone(row.begunAt) && row.kind === "payout" && !(yield* users.exists(row.userId))) {
       return (yield* withDatabase(store.turnAway(row.id, "account_disabled"))).row
+    }
+    // Disputed before it was sent: whoever pays gets the money back by the dispute, or not at all.
+    if (Option.isNone(row.begunAt) && (yield* isDisputed(row))) {
+      return (yield* withDatabase(store.fail(row, "payment_disputed"))).row
     }
     const begun = yield* withDatabase(store.begin(row.id))
     if (!begun.changed) {

@@ -1,38 +1,13 @@
 import { Context, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
-import { PaymentId, TransferId, UserId } from "../domain/Ids.ts"
-import { Amount, Currency } from "../domain/Money.ts"
-import { Flag, type NextAction, type Payment, PaymentStatus, Provider } from "../domain/Payments.ts"
+import { PaymentId, type TransferId, UserId } from "../domain/Ids.ts"
+import type { Flag, NextAction, Payment, PaymentStatus } from "../domain/Payments.ts"
 import { decoded } from "./Database.ts"
 import type { VerifiedEvent } from "./Gateway.ts"
+import { paymentColumns, paymentOf, PaymentRow } from "./PaymentRow.ts"
 
-const Row = Schema.Struct({
-  id: PaymentId,
-  userId: UserId,
-  provider: Provider,
-  amount: Schema.toType(Amount),
-  currency: Currency,
-  livemode: Schema.Boolean,
-  status: PaymentStatus,
-  providerReference: Schema.OptionFromNullOr(Schema.String),
-  nextActionUrl: Schema.OptionFromNullOr(Schema.String),
-  returnUrl: Schema.OptionFromNullOr(Schema.String),
-  amountRefunded: Schema.BigInt,
-  refundReserved: Schema.BigInt,
-  disputed: Schema.Boolean,
-  fee: Schema.OptionFromNullOr(Schema.BigInt),
-  flag: Schema.OptionFromNullOr(Flag),
-  transferId: Schema.OptionFromNullOr(TransferId),
-  createdAt: Schema.DateTimeUtcFromDate
-})
-
-const decodeRow = Schema.decodeUnknownEffect(Row)
-
-const paymentOf = ({ nextActionUrl, ...row }: typeof Row.Type): Payment => ({
-  ...row,
-  nextAction: Option.map(nextActionUrl, (url): NextAction => ({ type: "redirect", url }))
-})
+const decodeRow = Schema.decodeUnknownEffect(PaymentRow)
 
 /** A payment as it is first recorded, before the provider knows of it. */
 export type Intent = Pick<
@@ -81,15 +56,11 @@ export class PaymentStore extends Context.Service<PaymentStore, {
     PaymentStore,
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
-      const columns = sql.literal(
-        `id, user_id AS "userId", provider, amount, currency, livemode, status,
-         provider_reference AS "providerReference", next_action_url AS "nextActionUrl", return_url AS "returnUrl",
-         amount_refunded AS "amountRefunded", refund_reserved AS "refundReserved", disputed, fee, flag, transfer_id AS "transferId", created_at AS "createdAt"`
-      )
+      const columns = sql.literal(paymentColumns)
 
       const findRow = SqlSchema.findOneOption({
         Request: PaymentId,
-        Result: Row,
+        Result: PaymentRow,
         execute: (id) => sql`SELECT ${columns} FROM payments.payments WHERE id = ${id}`
       })
       const find = Effect.fn("PaymentStore.find")(function*(id: PaymentId) {
@@ -139,7 +110,7 @@ export class PaymentStore extends Context.Service<PaymentStore, {
 
       const flag = Effect.fn("PaymentStore.flag")(function*(id: PaymentId, reason: Flag) {
         const rows = yield* sql`
-          UPDATE payments.payments SET flag = ${reason}, updated_at = now()
+          UPDATE payments.payments SET flag = ${reason}, flag_decision = NULL, updated_at = now()
            WHERE id = ${id} AND status <> 'succeeded' AND flag IS NULL RETURNING ${columns}`
         return yield* written(id, rows)
       })
@@ -160,7 +131,7 @@ export class PaymentStore extends Context.Service<PaymentStore, {
 
       const stuckRows = SqlSchema.findAll({
         Request: Schema.Struct({ seconds: Schema.Int, limit: Schema.Int }),
-        Result: Row,
+        Result: PaymentRow,
         execute: ({ limit, seconds }) =>
           sql`SELECT ${columns} FROM payments.payments
                WHERE status IN ('requires_action', 'processing') AND flag IS NULL
@@ -170,7 +141,7 @@ export class PaymentStore extends Context.Service<PaymentStore, {
 
       const listRows = SqlSchema.findAll({
         Request: Schema.Struct({ userId: UserId, before: Schema.OptionFromNullOr(PaymentId), limit: Schema.Int }),
-        Result: Row,
+        Result: PaymentRow,
         execute: ({ before, limit, userId }) =>
           sql`SELECT ${columns} FROM payments.payments
                WHERE user_id = ${userId} ${before === null ? sql.literal("") : sql`AND id < ${before}`}

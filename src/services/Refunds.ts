@@ -2,7 +2,7 @@ import { Context, Effect, Layer, Option } from "effect"
 import { OutgoingId, type PaymentId } from "../domain/Ids.ts"
 import { Amount } from "../domain/Money.ts"
 import { MoneyRequest } from "../domain/MoneyRequest.ts"
-import type { Payment } from "../domain/Payments.ts"
+import type { AmountNotAccepted, Payment } from "../domain/Payments.ts"
 import { NotFound, type Unavailable } from "../domain/Problem.ts"
 import {
   PaymentDisputed,
@@ -15,12 +15,14 @@ import {
 import { InsufficientFunds, walletOf } from "../domain/Wallet.ts"
 import { createdCause, currentOrigin, offeredWith, PaymentCommands } from "./Commands.ts"
 import { withDatabase } from "./Database.ts"
+import { Gateways } from "./Gateway.ts"
 import { Ledger } from "./Ledger.ts"
 import { Outgoings } from "./Outgoings.ts"
 import { OutgoingStore } from "./OutgoingStore.ts"
 import { PaymentStore } from "./PaymentStore.ts"
+import { withinBounds } from "./ProviderCalls.ts"
 
-type Refusal = NotFound | PaymentNotPaid | PaymentDisputed | RefundExceeded | InsufficientFunds
+type Refusal = NotFound | PaymentNotPaid | PaymentDisputed | RefundExceeded | AmountNotAccepted | InsufficientFunds
 
 /** Gives payments back, whole or in parts. */
 export class Refunds extends Context.Service<Refunds, {
@@ -38,6 +40,7 @@ export class Refunds extends Context.Service<Refunds, {
       const outgoings = yield* Outgoings
       const commands = yield* PaymentCommands
       const ledger = yield* Ledger
+      const gateways = yield* Gateways
 
       const record = Effect.fnUntraced(function*(id: OutgoingId, payment: Payment, { amount, reason }: RefundRequest) {
         const left = payment.amount - payment.refundReserved
@@ -57,13 +60,19 @@ export class Refunds extends Context.Service<Refunds, {
           currency,
           reason: Option.fromUndefinedOr(reason)
         }
+        const gateway = gateways.find(provider)
+        if (Option.isSome(gateway)) yield* withinBounds(gateway.value, "refund", intent)
         const recorded = yield* withDatabase(store.transaction(Effect.gen(function*() {
           const row = yield* store.insertRefund(intent)
           const command = { ...(yield* currentOrigin), outgoingId: id }
           if (Option.isSome(row)) yield* offeredWith(commands.offer(command, createdCause(id)))
           return row
         })))
-        return Option.isSome(recorded) ? recorded.value : yield* exceeded
+        if (Option.isSome(recorded)) return recorded.value
+        // A dispute may have come in between: the provider is about to give the same money back.
+        const now = yield* withDatabase(payments.find(paymentId))
+        if (Option.exists(now, ({ disputed }) => disputed)) return yield* new PaymentDisputed({})
+        return yield* exceeded
       })
 
       const create = Effect.fn("Refunds.create")(function*(paymentId: PaymentId, request: RefundRequest) {

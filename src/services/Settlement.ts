@@ -1,6 +1,6 @@
-import { Context, Effect, Layer, Option, Schema } from "effect"
+import { Context, Effect, Layer, Option } from "effect"
 import type { PaymentId } from "../domain/Ids.ts"
-import { Amount } from "../domain/Money.ts"
+import { type Amount, amountOf } from "../domain/Money.ts"
 import { creditKey, decide, type Payment, type ProviderUnavailable } from "../domain/Payments.ts"
 import type { Unavailable } from "../domain/Problem.ts"
 import { between, clearingOf, walletOf } from "../domain/Wallet.ts"
@@ -68,7 +68,7 @@ export class Settlement extends Context.Service<Settlement, {
 
       const bookFee = Effect.fn("Settlement.bookFee")(function*(payment: Payment, fee: Option.Option<bigint>) {
         if (payment.status !== "succeeded" || Option.isSome(payment.fee) || Option.isNone(fee)) return payment
-        const amount = Schema.decodeUnknownOption(Schema.toType(Amount))(fee.value)
+        const amount = amountOf(fee.value)
         if (Option.isSome(amount)) {
           yield* ledger.post(feePosting(payment, amount.value)).pipe(Effect.catchTags({
             BalanceLimit: Effect.die,

@@ -14,7 +14,7 @@ import { withDatabase } from "./Database.ts"
 import { Sealed } from "./Sealed.ts"
 import { Users } from "./Users.ts"
 import { WebhookCourier } from "./WebhookCourier.ts"
-import { type Due, type Leased, WebhookDeliveryStore } from "./WebhookDeliveryStore.ts"
+import { type Due, type Leased, leaseSeconds, WebhookDeliveryStore } from "./WebhookDeliveryStore.ts"
 import { secretPlace } from "./WebhookEndpoints.ts"
 import { signedHeaders } from "./WebhookSignature.ts"
 
@@ -26,6 +26,8 @@ const places = { healthy: 48, failing: 16 } as const
 /** Requests to one endpoint at once, and how many it is sent before others have their turn. */
 const atOnce = 8
 const perTurn = 64
+/** What is left of the lease then is more than an attempt takes: nobody else sends the same meanwhile. */
+const turnMillis = (leaseSeconds - 30) * 1_000
 const eventsPerRound = 200
 const transfersPerRound = 5_000
 
@@ -93,9 +95,13 @@ const make = Effect.gen(function*() {
     return outcome
   })
 
-  /** Sends what is due, until one fails: then the rest waits, and keeps its attempts for when somebody answers again. */
-  const sendAll = Effect.fnUntraced(function*(endpoint: Leased, lane: Lane) {
+  /**
+   * Sends what is due, until one fails: then the rest waits, and keeps its attempts for when somebody answers again. Until the
+   * turn's time is over, too: what is left then is due in the next turn, for whoever gets it.
+   */
+  const sendAll = Effect.fnUntraced(function*(endpoint: Leased, lane: Lane, leasedAt: DateTime.Utc) {
     const now = yield* DateTime.now
+    const until = DateTime.toEpochMillis(leasedAt) + turnMillis
     const due = yield* withDatabase(store.due(endpoint.id, now, lane.failing ? 1 : perTurn))
     let bad: DeliveryOutcome | undefined
     let acknowledged = 0
@@ -103,12 +109,12 @@ const make = Effect.gen(function*() {
       due,
       (delivery) =>
         lane.requests.withPermit(
-          Effect.suspend(() =>
-            bad !== undefined ? Effect.void : Effect.map(attempt(endpoint, delivery), (outcome) => {
-              if (isAcknowledged(outcome)) acknowledged++
-              else bad = outcome
-            })
-          )
+          Effect.flatMap(Clock.currentTimeMillis, (time) =>
+            bad !== undefined || time >= until ? Effect.void : Effect.map(attempt(endpoint, delivery), (outcome) => {
+              if (isAcknowledged(outcome)) {
+                acknowledged++
+              } else bad = outcome
+            }))
         ),
       { concurrency: atOnce, discard: true }
     )
@@ -123,10 +129,12 @@ const make = Effect.gen(function*() {
   const isAbandoned = (endpoint: Leased, now: number) =>
     Option.exists(endpoint.failingSince, (since) => now - DateTime.toEpochMillis(since) > abandonedAfter)
 
-  const turn = Effect.fn("WebhookDeliveries.turn")(function*(endpoint: Leased, lane: Lane) {
+  const turn = Effect.fn("WebhookDeliveries.turn")(function*(endpoint: Leased, lane: Lane, leasedAt: DateTime.Utc) {
     const { id } = endpoint
     const ownerStands = yield* stands(endpoint)
-    const { acknowledged, bad } = ownerStands ? yield* sendAll(endpoint, lane) : { acknowledged: 0, bad: undefined }
+    const { acknowledged, bad } = ownerStands
+      ? yield* sendAll(endpoint, lane, leasedAt)
+      : { acknowledged: 0, bad: undefined }
     const now = yield* DateTime.now
     const failures = bad === undefined
       ? (acknowledged > 0 ? 0 : endpoint.failures)
@@ -156,7 +164,7 @@ const make = Effect.gen(function*() {
       const leased = yield* withDatabase(store.lease(now, lane.failing, free))
       lane.turns += leased.length
       turns.push(...leased.map((endpoint) =>
-        turn(endpoint, lane).pipe(
+        turn(endpoint, lane, now).pipe(
           Effect.catchTag("Unavailable", (error) => Effect.logWarning("A turn of a webhook endpoint broke off", error)),
           Effect.ensuring(Effect.sync(() => {
             lane.turns--

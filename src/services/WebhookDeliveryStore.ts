@@ -9,8 +9,8 @@ import { endpointColumns, endpointFields } from "./WebhookEndpointStore.ts"
 
 /** As many deliveries may wait for an endpoint; what comes on top of them is a dead letter at once. */
 export const mostWaiting = 10_000
-/** Longer than a turn can take, so that an endpoint has one sender at a time while that sender lives. */
-const leaseSeconds = 120
+/** Longer than a turn begins attempts, and than the last of these takes, so that an endpoint has one sender at a time. */
+export const leaseSeconds = 120
 
 const Leased = Schema.Struct({
   ...endpointFields,

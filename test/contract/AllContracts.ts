@@ -2,6 +2,7 @@ import { accountContracts } from "./AccountContracts.ts"
 import { adminContracts } from "./AdminContracts.ts"
 import { adminUserContracts } from "./AdminUserContracts.ts"
 import { deadLetterContracts } from "./DeadLetterContracts.ts"
+import { flagContracts } from "./FlagContracts.ts"
 import { identityContracts } from "./IdentityContracts.ts"
 import { moneyOutContracts } from "./MoneyOutContracts.ts"
 import { paymentContracts } from "./PaymentContracts.ts"
@@ -27,6 +28,7 @@ export const contracts: Contracts = {
   ...adminUserContracts,
   ...deadLetterContracts,
   ...moneyOutContracts,
+  ...flagContracts,
   ...reconciliationContracts,
   ...webhookContracts
 }

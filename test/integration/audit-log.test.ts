@@ -9,7 +9,7 @@ import { deadCommand, deadDelivery, done, post, readLog, requeue, tells } from "
 
 const roles = ["identity", "payments", "rewards", "video_api", "webhooks"] as const
 const writerOf = (kind: string) =>
-  /^(payout|webhook_replayed|reconciliation)/.test(kind)
+  /^(payout|flag|webhook_replayed|reconciliation)/.test(kind)
     ? "payments"
     : kind.startsWith("webhook_endpoint")
     ? "webhooks"

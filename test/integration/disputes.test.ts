@@ -1,16 +1,19 @@
+import { PgConnection } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Fiber, Layer, Schedule } from "effect"
 import { UserId } from "../../src/domain/Ids.ts"
-import type { Currency } from "../../src/domain/Money.ts"
+import { Amount, type Currency } from "../../src/domain/Money.ts"
 import { Unavailable } from "../../src/domain/Problem.ts"
 import type { ReconciliationReport } from "../../src/domain/Reconciliation.ts"
-import { walletOf } from "../../src/domain/Wallet.ts"
+import { type Account, between, clearingOf, walletOf } from "../../src/domain/Wallet.ts"
 import { Fakes } from "../../src/layers/fakes/Fakes.ts"
 import { Disputes } from "../../src/services/Disputes.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
 import { newId } from "../../src/services/NewId.ts"
 import { Reconciliation } from "../../src/services/Reconciliation.ts"
+import { refund } from "../layers/MoneyOut.ts"
 import { find, owner } from "../layers/PaymentsBench.ts"
+import { PgTest } from "../layers/PgTest.ts"
 import { ProvidersBench, put } from "../layers/ProvidersBench.ts"
 import { dispute, type Name, paidBy, settleThere } from "../layers/ProvidersMoney.ts"
 
@@ -39,6 +42,20 @@ const overAFlakyLedger = Layer.unwrap(Effect.gen(function*() {
   return Layer.fresh(Disputes.layer).pipe(Layer.provide(flaky))
 }))
 
+/** A refund that was recorded and whose money is held, and that the provider has heard nothing of. */
+const recordedRefund = Effect.gen(function*() {
+  yield* unheard("paystack")
+  const { paystack } = yield* Fakes
+  const user = yield* newId(UserId)
+  const payment = yield* paidBy(user, "paystack", "NGN")
+  yield* put(`${paystack.url}/_fake/trouble`, { route: "POST /refund", status: 500, times: 1_000 })
+  yield* Effect.addFinalizer(() =>
+    put(`${paystack.url}/_fake/trouble`, { route: "POST /refund", status: 500, times: 0 })
+  )
+  // After a refund that may have been made nobody asks again for a minute.
+  return { user, payment, made: yield* refund(user, payment.id, 4_000) }
+})
+
 layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })("a dispute", (it) => {
   it.effect("that was won lets go of everything, also when the ledger was away in between", () =>
     Effect.gen(function*() {
@@ -53,6 +70,68 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })("a d
       yield* work("stripe", reference)
       assert.deepStrictEqual(yield* standing(user, "USD"), [10_000, 0])
     }))
+
+  it.effect("that was lost over an empty wallet is owed, and taken when there is money", () =>
+    Effect.gen(function*() {
+      const user = yield* newId(UserId)
+      const payment = yield* paidBy(user, "paystack", "NGN")
+      const ledger = yield* Ledger
+      const move = (key: string, from: Account, to: Account, units: bigint) =>
+        ledger.post(between({ key, kind: "charge", from, to, amount: Amount.make(units), currency: "NGN" }))
+      yield* move(`spent:${user}`, walletOf(user), clearingOf("elsewhere"), 10_000n)
+      const reference = yield* dispute("paystack", { id: payment.id, reference: payment.providerReference ?? "" })
+      yield* unheard("paystack")
+      yield* settleThere("paystack", "dispute", reference, "lost")
+      yield* work("paystack", reference)
+      assert.deepStrictEqual(yield* standing(user, "NGN"), [0, 0])
+      yield* move(`found:${user}`, clearingOf("elsewhere"), walletOf(user), 12_000n)
+      yield* work("paystack", reference)
+      assert.deepStrictEqual(yield* standing(user, "NGN"), [2_000, 0])
+    }))
+
+  it.effect("that comes before a refund was sent ends the refund, whose money is free again", () =>
+    Effect.gen(function*() {
+      const { paystack } = yield* Fakes
+      const { made, payment, user } = yield* recordedRefund
+      assert.deepStrictEqual(yield* standing(user, "NGN"), [10_000, 4_000])
+      const before = paystack.calls.length
+      yield* owner(
+        `WITH disputed AS (UPDATE payments.payments SET disputed = true WHERE id = $2)
+         UPDATE payments.outgoing SET begun_at = NULL, sending_until = NULL, updated_at = now() - interval '1 hour' WHERE id = $1`,
+        [made.id, payment.id]
+      )
+      yield* Effect.flatMap(Reconciliation, ({ askAboutStuck }) => askAboutStuck)
+      const [row] = yield* owner(`SELECT status, failure_reason FROM payments.outgoing WHERE id = $1`, [made.id])
+      assert.deepStrictEqual(row, ["failed", "payment_disputed"])
+      assert.deepStrictEqual(yield* standing(user, "NGN"), [10_000, 0])
+      const asked = paystack.calls.slice(before).filter(({ body, path }) =>
+        path === "/refund" && body.includes(made.id)
+      )
+      assert.deepStrictEqual(asked, [])
+    }))
+
+  it.effect("that comes while a refund is recorded refuses it", () =>
+    Effect.gen(function*() {
+      yield* unheard("paystack")
+      const user = yield* newId(UserId)
+      const { id } = yield* paidBy(user, "paystack", "NGN")
+      const holder = yield* PgConnection.make({ url: (yield* PgTest).ownerUrl })
+      yield* holder.queryValues("BEGIN", [])
+      yield* holder.queryValues("SELECT id FROM payments.payments WHERE id = $1 FOR UPDATE", [id])
+      // It has looked at the payment before it waits for it.
+      const asked = yield* Effect.forkScoped(Effect.flip(refund(user, id, 4_000)))
+      const waiting = owner(
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+      )
+      yield* waiting.pipe(
+        Effect.repeat({ schedule: Schedule.spaced("10 millis"), until: (rows) => rows.length > 0 }),
+        Effect.timeout("20 seconds")
+      )
+      yield* holder.queryValues("UPDATE payments.payments SET disputed = true WHERE id = $1", [id])
+      yield* holder.queryValues("COMMIT", [])
+      assert.strictEqual((yield* Fiber.join(asked))._tag, "PaymentDisputed")
+      assert.deepStrictEqual(yield* standing(user, "NGN"), [10_000, 0])
+    }).pipe(Effect.scoped))
 
   it.effect("that was lost in part takes that part, and lets go of the rest", () =>
     Effect.gen(function*() {

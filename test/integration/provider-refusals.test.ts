@@ -53,6 +53,23 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })(
         assert.strictEqual(yield* posted(`refund:${made.id}`), 1)
       }))
 
+    it.effect("is not needed for a refund that the provider cannot express: it is refused before anything is written", () =>
+      Effect.gen(function*() {
+        const { calls } = (yield* Fakes).stripe
+        const user = yield* newId(UserId)
+        const payment = yield* paidBy(user, "stripe", "KWD")
+        const before = calls.length
+        for (const amount of [5, 1_005, 9_999]) {
+          const refused = yield* Effect.flip(refund(user, payment.id, amount))
+          assert.deepInclude(refused, { _tag: "AmountNotAccepted", provider: "stripe", multiple_of: 10n, minimum: 10n })
+        }
+        assert.lengthOf(calls.slice(before).filter(({ path }) => path === "/v1/refunds"), 0)
+        const rows = yield* owner(`SELECT 1 FROM payments.outgoing WHERE payment_id = $1`, [payment.id])
+        assert.lengthOf(rows, 0)
+        assert.strictEqual((yield* refund(user, payment.id, 1_010)).status, "succeeded")
+        assert.strictEqual(yield* balance(user, "KWD"), 8_990)
+      }))
+
     it.effect("makes one refund, also where it has no key, its answer is lost and the list is late: paystack", () =>
       Effect.gen(function*() {
         const { calls, fake: { book } } = (yield* Fakes).paystack

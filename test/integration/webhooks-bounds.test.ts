@@ -1,9 +1,10 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Deferred, Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { WebhookDeliveries } from "../../src/services/WebhookDeliveries.ts"
 import { mostWaiting } from "../../src/services/WebhookDeliveryStore.ts"
 import { WebhookEndpoints } from "../../src/services/WebhookEndpoints.ts"
+import { until } from "../layers/Held.ts"
 import {
   answers,
   anybody,
@@ -13,8 +14,11 @@ import {
   endpoint,
   endpointOf,
   logOf,
+  nowMillis,
+  Outside,
   payment,
   round,
+  sentTo,
   WebhooksBench
 } from "../layers/WebhooksBench.ts"
 
@@ -62,6 +66,48 @@ layer(WebhooksBench, { timeout: "60 seconds", excludeTestServices: true })("webh
       yield* round
       const [dead] = yield* logOf(user, target.id, "failed")
       assert.deepInclude(dead, { id: eventId, attempts: 0, lastFailure: "too many deliveries were waiting" })
+    }).pipe(clocked))
+
+  it.effect("begins no attempt that its lease may not cover, so that nobody else sends the same", () =>
+    Effect.gen(function*() {
+      const user = yield* anybody
+      const held: Array<Deferred.Deferred<void>> = []
+      const begun: Array<number> = []
+      const target = yield* endpoint(user, () =>
+        Effect.gen(function*() {
+          const gate = yield* Deferred.make<void>()
+          begun.push(yield* nowMillis)
+          held.push(gate)
+          yield* Deferred.await(gate)
+          return { status: 204, failure: null }
+        }))
+      yield* asRole(
+        "owner",
+        `INSERT INTO webhooks.events (id, type, user_id, body)
+         SELECT 'evt_payment_failed_' || gen_random_uuid(), 'payment.failed', $1, '{}' FROM generate_series(1, 48)`,
+        [user]
+      )
+      const start = yield* nowMillis
+      const [turn, ...others] = yield* (yield* WebhookDeliveries).round
+      if (turn === undefined) return assert.fail()
+      assert.lengthOf(others, 0)
+      const sending = yield* Effect.forkChild(turn)
+      let ended = false
+      sending.addObserver(() => {
+        ended = true
+      })
+      // Eight at once, all of them at the receiver, so that no query waits while the clock goes on.
+      while (!ended) {
+        yield* until(() => ended || held.length === 8)
+        yield* TestClock.adjust(31_000)
+        for (const gate of held.splice(0)) yield* Deferred.succeed(gate, undefined)
+      }
+      assert.lengthOf(begun, 24)
+      assert.isBelow(Math.max(...begun) - start, 90_000)
+      ;(yield* Outside).at.set(target.url, answers(204))
+      yield* round
+      const sent = (yield* sentTo(target.url)).map(({ headers }) => headers["webhook-id"])
+      assert.deepStrictEqual([sent.length, new Set(sent).size], [48, 48])
     }).pipe(clocked))
 
   it.effect("forgets after thirty days what it delivered", () =>

@@ -1,12 +1,27 @@
 import { Effect, Predicate } from "effect"
 import { SecurityEventKind } from "../../src/domain/IdentityAdmin.ts"
+import { OutgoingId } from "../../src/domain/Ids.ts"
+import { Amount } from "../../src/domain/Money.ts"
 import type { Identity } from "../../src/services/Identity.ts"
 import type { Ledger } from "../../src/services/Ledger.ts"
-import { type Answer, ApiTest, as, countOf, eventually, type Member, register, send } from "./ApiTest.ts"
+import {
+  type Answer,
+  ApiTest,
+  as,
+  countOf,
+  eventually,
+  keyed,
+  type Member,
+  owner,
+  pay,
+  register,
+  send
+} from "./ApiTest.ts"
 import * as Bench from "./AuditBench.ts"
 import { done, post, type Told } from "./AuditBench.ts"
 import { awaitToken, subjects } from "./Mailbox.ts"
 import type { PgTest } from "./PgTest.ts"
+import type { Sandbox } from "./sandbox.ts"
 
 const reason = "a ticket of the support desk"
 const newPassword = "another long enough passphrase"
@@ -39,8 +54,28 @@ const onPayout = Effect.fnUntraced(function*(act: "approve" | "reject") {
   return { userId: member.id, by: admin.id, reason, subject: id }
 })
 
+/** A charge that was flagged, and that an administrator decides so. */
+const onFlag = Effect.fnUntraced(function*(decision: "settle" | "release") {
+  const { client } = yield* ApiTest
+  const [admin, member] = [yield* register("admin"), yield* register()]
+  const payload = { amount: Amount.make(900n), currency: "NGN" } as const
+  const { id, nextAction } = yield* client.payments.charge({ payload }).pipe(keyed, as(member))
+  yield* owner(`UPDATE payments.payments SET flag = 'amount_mismatch' WHERE id = '${id}'`)
+  yield* pay(nextAction?.url ?? "")
+  const decide = client.adminPayments.decide({
+    params: { kind: "charge", id: OutgoingId.make(id) },
+    payload: { decision, reason }
+  }).pipe(as(admin))
+  yield* decide
+  yield* decide
+  return { userId: member.id, by: admin.id, reason, subject: `charge/${id}` }
+})
+
 /** By the act that makes it: each kind, and what the log must tell of it. */
-export const acts: Record<SecurityEventKind, Effect.Effect<Told, unknown, ApiTest | Identity | Ledger | PgTest>> = {
+export const acts: Record<
+  SecurityEventKind,
+  Effect.Effect<Told, unknown, ApiTest | Identity | Ledger | PgTest | Sandbox>
+> = {
   registered: Effect.map(register(), own),
   login: Effect.gen(function*() {
     const member = yield* register()
@@ -128,6 +163,8 @@ export const acts: Record<SecurityEventKind, Effect.Effect<Told, unknown, ApiTes
   }),
   payout_approved: onPayout("approve"),
   payout_rejected: onPayout("reject"),
+  flag_settled: onFlag("settle"),
+  flag_released: onFlag("release"),
   webhook_replayed: Effect.gen(function*() {
     const { client } = yield* ApiTest
     const admin = yield* register("admin")

@@ -57,14 +57,27 @@ const bank = (country: string, accountNumber: string): PayoutDestination => ({
   accountName: "Test Account"
 })
 
+/** The adapters, to be told where their provider is. */
+export const gatewayAt = {
+  stripe: (apiBase: string) =>
+    makeStripeGateway({
+      apiBase,
+      secretKey: Redacted.make(secrets.stripe),
+      webhookSecrets: [Redacted.make(secrets.stripeWebhook), Redacted.make(secrets.stripeConnect)],
+      returnUrl: "https://app.example.com/done"
+    }),
+  paystack: (apiBase: string) => makePaystackGateway({ apiBase, secretKey: Redacted.make(secrets.paystack) }),
+  sandbox: (apiBase: string) =>
+    makeSandboxGateway({
+      apiBase,
+      secretKey: Redacted.make(sandboxSecrets.SANDBOX_SECRET_KEY),
+      webhookSecret: Redacted.make(sandboxSecrets.SANDBOX_WEBHOOK_SECRET)
+    })
+}
+
 const stripe = Effect.gen(function*() {
   const { stripe: { url } } = yield* Fakes
-  const gateway = yield* makeStripeGateway({
-    apiBase: url,
-    secretKey: Redacted.make(secrets.stripe),
-    webhookSecrets: [Redacted.make(secrets.stripeWebhook), Redacted.make(secrets.stripeConnect)],
-    returnUrl: "https://app.example.com/done"
-  })
+  const gateway = yield* gatewayAt.stripe(url)
   const settle = (body: object) => Effect.asVoid(post(`${url}/_fake/settle`, body))
   const bench: Bench = {
     gateway,
@@ -78,7 +91,7 @@ const stripe = Effect.gen(function*() {
 
 const paystack = Effect.gen(function*() {
   const { paystack: { url } } = yield* Fakes
-  const gateway = yield* makePaystackGateway({ apiBase: url, secretKey: Redacted.make(secrets.paystack) })
+  const gateway = yield* gatewayAt.paystack(url)
   const settle = (body: object) => Effect.asVoid(post(`${url}/_fake/settle`, body))
   const bench: Bench = {
     gateway,
@@ -93,11 +106,7 @@ const paystack = Effect.gen(function*() {
 
 const sandbox = Effect.gen(function*() {
   const { base } = yield* Sandbox
-  const gateway = yield* makeSandboxGateway({
-    apiBase: base,
-    secretKey: Redacted.make(sandboxSecrets.SANDBOX_SECRET_KEY),
-    webhookSecret: Redacted.make(sandboxSecrets.SANDBOX_WEBHOOK_SECRET)
-  })
+  const gateway = yield* gatewayAt.sandbox(base)
   const authorization = `Bearer ${sandboxSecrets.SANDBOX_SECRET_KEY}`
   const bench: Bench = {
     gateway,

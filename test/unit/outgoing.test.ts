@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Option } from "effect"
+import { DateTime, Option, Result } from "effect"
 import * as fc from "fast-check"
-import { partsOf, takenOf } from "../../src/domain/Disputes.ts"
+import { disputedOf, partsOf, takenOf } from "../../src/domain/Disputes.ts"
 import { Amount } from "../../src/domain/Money.ts"
 import {
   decideOutgoing,
@@ -12,12 +12,17 @@ import {
   stepsOf
 } from "../../src/domain/Outgoing.ts"
 
-type Standing = Pick<Outgoing, "amount" | "currency" | "status" | "flag" | "doneAt">
+type Standing = Pick<
+  Outgoing,
+  "amount" | "currency" | "acceptedAmount" | "acceptedCurrency" | "status" | "flag" | "doneAt"
+>
 
 const amount = Amount.make(500n)
 const processing: Standing = {
   amount,
   currency: "NGN",
+  acceptedAmount: Option.none(),
+  acceptedCurrency: Option.none(),
   status: "processing",
   flag: Option.none(),
   doneAt: Option.none()
@@ -104,6 +109,15 @@ describe("money on its way out", () => {
     const returned = follow(paid, report("failed"))
     assert.deepStrictEqual(stepsOf(returned), ["capture", "give_back"])
     assert.strictEqual(follow(returned, report("done")), returned)
+  })
+
+  it("and a dispute of nothing, or of less than nothing, is one of another amount", () => {
+    for (const units of [0n, -1n, 501n]) {
+      assert.deepStrictEqual(
+        disputedOf({ amount, currency: "NGN" }, { amount: units, currency: "NGN" }),
+        Result.fail("amount_mismatch")
+      )
+    }
   })
 
   it("is flagged when it ended here and was paid all the same", () => {

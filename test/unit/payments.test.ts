@@ -35,6 +35,7 @@ const asked: Payment = {
   fee: Option.none(),
   disputed: false,
   flag: Option.none(),
+  flagDecision: Option.none(),
   transferId: Option.none(),
   createdAt: DateTime.makeUnsafe(0)
 }
@@ -121,7 +122,28 @@ describe("a return URL", () => {
     "http://app.example.com/": false,
     "blob:https://app.example.com/x": false,
     "javascript:alert(1)": false,
-    "/relative": false
+    "/relative": false,
+    "https://app.example.com:443/done": true,
+    "HTTPS://APP.EXAMPLE.COM/done#part": true,
+    "https://app.example.com:8443/": false,
+    "https://app.example.com./": false,
+    "https://app.example.com../": false,
+    "https://xn--pp-xja.example.com/": false,
+    "https://\u0430pp.example.com/": false,
+    "https://app\u3002example.com.evil.example/": false,
+    "https://:word@app.example.com/": false,
+    "https://app.example.com\\@evil.example/": false,
+    "https://evil.example\\@app.example.com/": false,
+    "https:///app.example.com/": false,
+    "https:app.example.com/": false,
+    "https:/app.example.com/": false,
+    "https://app.exa\nmple.com/": false,
+    "\thttps://app.example.com/": false,
+    "https://app.example.com/\r\nSet-Cookie: a=b": false,
+    "https://app.example.com/ evil": false,
+    "data:text/html,https://app.example.com/": false,
+    "JavaScript://app.example.com/%0aalert(1)": false,
+    "//app.example.com/": false
   }
   for (const [url, allowed] of Object.entries(verdicts)) {
     it(`${allowed ? "is allowed" : "is refused"}: ${url}`, () => {

@@ -75,6 +75,21 @@ describe("an event of Stripe", () => {
       )
     }).pipe(Effect.provide(vendors)))
 
+  it.effect("of a connected account in test mode is taken at the live endpoint, where Stripe sends it too, and leads to nothing", () =>
+    Effect.gen(function*() {
+      yield* at(now)
+      const body = session({ livemode: false, account: "acct_1" })
+      const live = yield* stripe("sk_live_1")
+      const { facts } = yield* live.verifyWebhook(bytes(body), stripeSigned(body, now))
+      assert.deepStrictEqual([facts.eventId, facts.about], ["evt_1", "other"])
+      assert.isTrue([facts.reference, facts.operationId, facts.paymentId].every(Option.isNone))
+      // Nothing live comes to a test endpoint.
+      const test = yield* stripe("sk_test_1")
+      const other = session({ livemode: true, account: "acct_1" })
+      const error = yield* Effect.flip(test.verifyWebhook(bytes(other), stripeSigned(other, now)))
+      assert.strictEqual(error._tag, "WebhookOtherMode")
+    }).pipe(Effect.provide(vendors)))
+
   it.effect("of the other mode is refused, whichever mode the key is in", () =>
     Effect.gen(function*() {
       yield* at(now)

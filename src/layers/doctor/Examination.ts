@@ -6,6 +6,7 @@ import * as Commands from "../../services/Commands.ts"
 import * as Queues from "../../services/CommandStore.ts"
 import { DisputeStore } from "../../services/DisputeStore.ts"
 import { FingerprintStore } from "../../services/FingerprintStore.ts"
+import { FlagStore } from "../../services/FlagStore.ts"
 import {
   PaymentsKeys,
   paymentsKeys,
@@ -69,6 +70,7 @@ const storesOn = (client: Layer.Layer<SqlClient.SqlClient>) =>
     PaymentStore.layer,
     OutgoingStore.layer,
     DisputeStore.layer,
+    FlagStore.layer,
     ReconciliationStore.layer,
     RewardStore.layer,
     CampaignEscrowStore.layer,
@@ -152,6 +154,7 @@ const queriesOf = Effect.fnUntraced(function*(recorder: Recorder) {
         payments: Context.get(stores, PaymentStore),
         outgoing: Context.get(stores, OutgoingStore),
         disputes: Context.get(stores, DisputeStore),
+        flags: Context.get(stores, FlagStore),
         reconciliation: Context.get(stores, ReconciliationStore)
       },
       real,

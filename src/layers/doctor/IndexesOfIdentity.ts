@@ -21,7 +21,7 @@ export const identityIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     one_time_tokens_issued: serves("btree (issued_at)", "IdentityStore.sweep"),
     one_time_tokens_pkey: serves(
       "unique btree (hash)",
-      "IdentityTokenStore.holder IdentityTokenStore.use IdentityStore.sweep"
+      "IdentityTokenStore.notSent IdentityTokenStore.holder IdentityTokenStore.use IdentityStore.sweep"
     ),
     one_time_tokens_user: serves(
       "btree (user_id, purpose, issued_at)",

@@ -18,6 +18,10 @@ export const paymentIndexes: Readonly<Record<string, Readonly<Record<string, Exp
     payout_members_pkey: serves("unique btree (user_id)", "OutgoingStore.insertPayout")
   },
   "payments.outgoing": {
+    outgoing_flagged: serves(
+      "btree (kind, id DESC) WHERE ((flag IS NOT NULL) AND (flag_decision IS NULL))",
+      "FlagStore.outgoings"
+    ),
     outgoing_in_status: serves("btree (status, id DESC) WHERE (kind = 'payout'::text)", "OutgoingStore.inStatus"),
     outgoing_lately: serves("btree (user_id, created_at)", "OutgoingStore.insertPayout"),
     outgoing_of_payment: serves("btree (payment_id) WHERE (kind = 'refund'::text)", "OutgoingStore.refundsOf"),
@@ -27,7 +31,7 @@ export const paymentIndexes: Readonly<Record<string, Readonly<Record<string, Exp
     ),
     outgoing_pkey: serves(
       "unique btree (id)",
-      "OutgoingStore.find OutgoingStore.insertRefund OutgoingStore.insertPayout OutgoingStore.admit OutgoingStore.refuse OutgoingStore.approve OutgoingStore.reject OutgoingStore.cancel OutgoingStore.turnAway OutgoingStore.begin OutgoingStore.giveBack OutgoingStore.recipient OutgoingStore.answer OutgoingStore.asked OutgoingStore.complete OutgoingStore.fail OutgoingStore.flag OutgoingStore.settle"
+      "OutgoingStore.find OutgoingStore.insertRefund OutgoingStore.insertPayout OutgoingStore.admit OutgoingStore.refuse OutgoingStore.approve OutgoingStore.reject OutgoingStore.cancel OutgoingStore.turnAway OutgoingStore.begin OutgoingStore.giveBack OutgoingStore.recipient OutgoingStore.answer OutgoingStore.asked OutgoingStore.complete OutgoingStore.fail OutgoingStore.flag OutgoingStore.settle FlagStore.accept FlagStore.revive FlagStore.clear FlagStore.leave"
     ),
     outgoing_provider_kind_provider_reference_key: keeps(
       "unique btree (provider, kind, provider_reference)",
@@ -39,6 +43,10 @@ export const paymentIndexes: Readonly<Record<string, Readonly<Record<string, Exp
     )
   },
   "payments.payments": {
+    payments_flagged: serves(
+      "btree (id DESC) WHERE ((flag IS NOT NULL) AND (flag_decision IS NULL))",
+      "FlagStore.charges"
+    ),
     payments_of_user: serves("btree (user_id, id DESC)", "PaymentStore.list"),
     payments_open: serves(
       "btree (asked_at) WHERE ((status = ANY (ARRAY['requires_action'::text, 'processing'::text])) AND (flag IS NULL))",
@@ -46,7 +54,7 @@ export const paymentIndexes: Readonly<Record<string, Readonly<Record<string, Exp
     ),
     payments_pkey: serves(
       "unique btree (id)",
-      "PaymentStore.insert PaymentStore.answer PaymentStore.move PaymentStore.succeed PaymentStore.flag PaymentStore.find PaymentStore.fee PaymentStore.disputed PaymentStore.asked OutgoingStore.insertRefund OutgoingStore.refuse OutgoingStore.complete OutgoingStore.fail"
+      "PaymentStore.insert PaymentStore.answer PaymentStore.move PaymentStore.succeed PaymentStore.flag PaymentStore.find PaymentStore.fee PaymentStore.disputed PaymentStore.asked OutgoingStore.insertRefund OutgoingStore.refuse OutgoingStore.complete OutgoingStore.fail FlagStore.acceptCharge FlagStore.endCharge FlagStore.revive"
     ),
     payments_provider_provider_reference_key: keeps(
       "unique btree (provider, provider_reference)",

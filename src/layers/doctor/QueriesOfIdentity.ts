@@ -102,6 +102,7 @@ const ofTokens = (store: Tokens, { addUser, hash, now, userId }: MadeUp): Uses<T
   const issued = Effect.andThen(addUser, issue)
   return {
     issue: after(addUser, issue),
+    notSent: after(issued, store.notSent(hash)),
     holder: after(issued, store.holder(hash, "verify_email", now)),
     use: after(issued, store.use(hash, "verify_email", now)),
     useUp: after(issued, store.useUp(userId, "verify_email", now)),

@@ -5,6 +5,7 @@ import { Amount } from "../../domain/Money.ts"
 import type { Outgoing } from "../../domain/Outgoing.ts"
 import { payoutsAtOnce } from "../../domain/Payouts.ts"
 import type { DisputeStore } from "../../services/DisputeStore.ts"
+import type { FlagStore } from "../../services/FlagStore.ts"
 import type { OutgoingStore } from "../../services/OutgoingStore.ts"
 import type { PaymentStore } from "../../services/PaymentStore.ts"
 import type { ReconciliationStore } from "../../services/ReconciliationStore.ts"
@@ -19,6 +20,7 @@ interface Stores {
   readonly payments: PaymentStore["Service"]
   readonly outgoing: OutgoingStore["Service"]
   readonly disputes: DisputeStore["Service"]
+  readonly flags: FlagStore["Service"]
   readonly reconciliation: ReconciliationStore["Service"]
 }
 
@@ -49,34 +51,39 @@ const given = (stores: Stores, real: Samples) => {
   }
 }
 
+const rowOf = (refund: ReturnType<typeof given>["refund"]): Outgoing => ({
+  id: refund.id,
+  kind: "refund",
+  userId: refund.userId,
+  paymentId: Option.some(refund.paymentId),
+  provider: "sandbox",
+  amount,
+  currency,
+  status: "processing",
+  needsApproval: false,
+  reason: Option.none(),
+  destinationType: Option.none(),
+  last4: Option.none(),
+  destination: Option.none(),
+  recipient: Option.none(),
+  providerReference: Option.none(),
+  needsAction: false,
+  failureReason: Option.none(),
+  flag: Option.none(),
+  flagDecision: Option.none(),
+  acceptedAmount: Option.none(),
+  acceptedCurrency: Option.none(),
+  begunAt: Option.none(),
+  doneAt: Option.none(),
+  settled: false,
+  createdAt: DateTime.makeUnsafe(0)
+})
+
 const outgoingQueries = (stores: Stores, real: Samples) => {
   const store = stores.outgoing
-  const { paid, payout, paymentId, recorded, refund, refunded } = given(stores, real)
+  const { paid, payout, recorded, refund, refunded } = given(stores, real)
   const { id } = payout
-  const row: Outgoing = {
-    id: refund.id,
-    kind: "refund",
-    userId: real.payer,
-    paymentId: Option.some(paymentId),
-    provider: "sandbox",
-    amount,
-    currency,
-    status: "processing",
-    needsApproval: false,
-    reason: Option.none(),
-    destinationType: Option.none(),
-    last4: Option.none(),
-    destination: Option.none(),
-    recipient: Option.none(),
-    providerReference: Option.none(),
-    needsAction: false,
-    failureReason: Option.none(),
-    flag: Option.none(),
-    begunAt: Option.none(),
-    doneAt: Option.none(),
-    settled: false,
-    createdAt: DateTime.makeUnsafe(0)
-  }
+  const row = rowOf(refund)
   const by = fresh(UserId)
   const admitted = Effect.andThen(recorded, store.admit(id))
   const begun = refunded.pipe(Effect.andThen(store.admit(refund.id)), Effect.andThen(store.begin(refund.id)))
@@ -107,6 +114,49 @@ const outgoingQueries = (stores: Stores, real: Samples) => {
     stuck: store.stuck(60, 20)
   }
   return named("OutgoingStore", uses)
+}
+
+const flagQueries = (stores: Stores, real: Samples) => {
+  const store = stores.flags
+  const { paid, paymentId, recorded, payout, refund, refunded } = given(stores, real)
+  const row = rowOf(refund)
+  const page = { before: Option.none(), limit: 20 }
+  const accepted = { amount, currency } as const
+  const begun = refunded.pipe(
+    Effect.andThen(stores.outgoing.admit(refund.id)),
+    Effect.andThen(stores.outgoing.begin(refund.id))
+  )
+  const flagged = Effect.andThen(begun, stores.outgoing.flag(refund.id, "amount_mismatch"))
+  const ended = Effect.andThen(
+    Effect.andThen(begun, stores.outgoing.fail(row, "doctor")),
+    stores.outgoing.flag(refund.id, "done_after_end")
+  )
+  const open = Effect.andThen(
+    stores.payments.insert({
+      id: paymentId,
+      userId: real.payer,
+      provider: "sandbox",
+      amount,
+      currency,
+      livemode: false,
+      returnUrl: Option.none()
+    }),
+    stores.payments.flag(paymentId, "amount_mismatch")
+  )
+  const uses: Uses<FlagStore["Service"]> = {
+    charges: [store.charges(page), store.charges({ ...page, before: Option.some(paymentId) })],
+    outgoings: [
+      after(recorded, store.outgoings("payout", page)),
+      after(paid, store.outgoings("refund", { ...page, before: Option.some(payout.id) }))
+    ],
+    acceptCharge: after(open, store.acceptCharge(paymentId, accepted)),
+    endCharge: after(open, store.endCharge(paymentId)),
+    accept: after(flagged, store.accept(row, accepted)),
+    revive: after(ended, store.revive({ ...row, status: "failed" }, accepted, refund.id)),
+    clear: after(flagged, store.clear(row, "settle")),
+    leave: after(ended, store.leave({ ...row, status: "failed" }))
+  }
+  return named("FlagStore", uses)
 }
 
 const disputeQueries = (stores: Stores, real: Samples) => {
@@ -155,5 +205,6 @@ const reconciliationQueries = (store: ReconciliationStore["Service"], now: DateT
 export const moneyOutQueries = (stores: Stores, real: Samples, now: DateTime.Utc) => [
   ...outgoingQueries(stores, real),
   ...disputeQueries(stores, real),
+  ...flagQueries(stores, real),
   ...reconciliationQueries(stores.reconciliation, now)
 ]

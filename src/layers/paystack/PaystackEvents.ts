@@ -10,7 +10,8 @@ import type { EventFacts, SignatureProof } from "../../services/Gateway.ts"
 const Word = Schema.String.check(Schema.isPattern(/^\P{C}{1,128}$/u))
 const Id = Schema.Union([Schema.Int, Word])
 const Event = Schema.fromJsonString(Schema.Struct({
-  event: Word,
+  // With an id behind it, it is what the event is kept under.
+  event: Schema.String.check(Schema.isPattern(/^\P{C}{1,100}$/u)),
   data: Schema.Struct({
     id: Schema.optionalKey(Schema.NullOr(Id)),
     domain: Schema.optionalKey(Schema.NullOr(Schema.String)),

@@ -3,7 +3,14 @@ import { Digest, Mac } from "effect/crypto"
 import type { Headers } from "effect/http"
 import type { Currency } from "../../domain/Money.ts"
 import { maxAmount } from "../../domain/Money.ts"
-import { type Bounds, type Gateway, type PayoutDestination, VerifiedEvent } from "../../services/Gateway.ts"
+import {
+  type Bounds,
+  type Gateway,
+  type Movement,
+  type PayoutDestination,
+  VerifiedEvent
+} from "../../services/Gateway.ts"
+import { readRows } from "../../services/GatewayLists.ts"
 import {
   away,
   nonsense,
@@ -22,10 +29,11 @@ const provider = "paystack" as const
 const least: Partial<Record<Currency, bigint>> = { NGN: 5_000n, GHS: 10n, ZAR: 100n, KES: 300n, USD: 200n }
 const leastPayout: Partial<Record<Currency, bigint>> = { NGN: 100n, GHS: 100n, ZAR: 100n, KES: 100n }
 
-export const paystackBounds = (movement: "charge" | "payout", currency: Currency): Option.Option<Bounds> =>
+export const paystackBounds = (movement: Movement, currency: Currency): Option.Option<Bounds> =>
   Option.map(
-    Option.fromUndefinedOr((movement === "charge" ? least : leastPayout)[currency]),
-    (min) => ({ min, max: maxAmount, step: 1n })
+    Option.fromUndefinedOr((movement === "payout" ? leastPayout : least)[currency]),
+    // Of what can be charged any part can be refunded.
+    (min) => ({ min: movement === "refund" ? 1n : min, max: maxAmount, step: 1n })
   )
 
 /** Longer than all attempts of one call can take: a checkout of that age was made by a call that is over. */
@@ -40,16 +48,22 @@ type Page = Parameters<Gateway["listCharges"]>[0]
 const pages = ({ get }: PaystackCalls) =>
 <S extends Schema.Codec<unknown, unknown>, A>(
   path: string,
+  key: "id" | "reference",
   schema: S,
   toItem: (item: S["Type"], now: number) => A | undefined
 ) =>
   Effect.fnUntraced(function*({ cursor, since }: Page) {
     const page = Option.getOrElse(cursor, () => "1")
     const query = { perPage: String(perPage), page, from: DateTime.formatIso(since) }
-    const rows = yield* get(Schema.Array(schema), path, query)
+    const rows = yield* get(Schema.Array(Schema.Unknown), path, query)
     const now = yield* Clock.currentTimeMillis
-    const items = yield* Effect.forEach(rows, (row) => known(toItem(row, now)))
-    return { items, next: rows.length < perPage ? Option.none<string>() : Option.some(String(Number(page) + 1)) }
+    const read = yield* readRows(rows, key, (row) =>
+      Schema.decodeUnknownEffect(schema)(row).pipe(
+        Effect.mapError(() => nonsense("A row of the list has another shape.")),
+        Effect.flatMap((item) => known(toItem(item, now))),
+        Effect.map((item) => [item])
+      ))
+    return { ...read, next: rows.length < perPage ? Option.none<string>() : Option.some(String(Number(page) + 1)) }
   })
 
 const charges = ({ get, post }: PaystackCalls) => {
@@ -198,10 +212,10 @@ export const makePaystackGateway = Effect.fnUntraced(function*(settings: Paystac
     retrieveDispute: Effect.fn("PaystackGateway.retrieveDispute")((reference) =>
       Effect.map(calls.get(Objects.Dispute, `/dispute/${encodeURIComponent(reference)}`), Objects.disputeOf)
     ),
-    listCharges: pages(calls)("/transaction", Objects.Transaction, Objects.chargeOf),
-    listRefunds: pages(calls)("/refund", Objects.Refund, Objects.refundOf),
-    listPayouts: pages(calls)("/transfer", Objects.Transfer, Objects.payoutOf),
-    listDisputes: pages(calls)("/dispute", Objects.Dispute, Objects.disputeOf),
+    listCharges: pages(calls)("/transaction", "reference", Objects.Transaction, Objects.chargeOf),
+    listRefunds: pages(calls)("/refund", "id", Objects.Refund, Objects.refundOf),
+    listPayouts: pages(calls)("/transfer", "reference", Objects.Transfer, Objects.payoutOf),
+    listDisputes: pages(calls)("/dispute", "id", Objects.Dispute, Objects.disputeOf),
     verifyWebhook: Effect.fn("PaystackGateway.verifyWebhook")(function*(rawBody, headers: Headers.Headers) {
       const proof = yield* readPaystackSignature({ key, rawBody, header: headers["x-paystack-signature"] })
       return yield* VerifiedEvent.authenticate(proof, decode).pipe(Effect.provideService(Mac.Mac, mac))

@@ -2,6 +2,7 @@ import { DateTime, Effect, Option, Redacted, Schema } from "effect"
 import { Stripe } from "stripe"
 import { ProviderUnavailable } from "../../domain/Payments.ts"
 import { type Gateway, type ProviderError, ProviderRefused } from "../../services/Gateway.ts"
+import { readRows, wordIn } from "../../services/GatewayLists.ts"
 import { nonsense } from "./StripeObjects.ts"
 
 export interface StripeSettings {
@@ -76,6 +77,7 @@ export const ask = <S extends Schema.Codec<unknown, unknown>>(
     )
   )
 
+const Page = Schema.Struct({ data: Schema.Array(Schema.Unknown), has_more: Schema.Boolean })
 type Page = Parameters<Gateway["listCharges"]>[0]
 
 /** The parameters of one page of a list. */
@@ -84,8 +86,28 @@ export const paged = ({ cursor, since }: Page, limit: number) => ({
   limit,
   ...(Option.isSome(cursor) ? { starting_after: cursor.value } : {})
 })
-export const nextOf = (list: { readonly data: ReadonlyArray<{ readonly id: string }>; readonly has_more: boolean }) =>
-  Option.map(
-    Option.filter(Option.fromUndefinedOr(list.data.at(-1)), () => list.has_more),
-    ({ id }) => id
+
+/** One page, its rows read one by one. The next one begins behind the last row that has a name. */
+export const listed = Effect.fnUntraced(function*<A>(
+  request: () => Promise<unknown>,
+  read: (row: unknown) => Effect.Effect<ReadonlyArray<A>, ProviderError>,
+  concurrency = 1
+) {
+  const { data, has_more } = yield* ask(Page, request)
+  const names = data.flatMap((row) => wordIn(row, "id") ?? [])
+  const next = Option.filter(Option.fromUndefinedOr(names.at(-1)), () => has_more)
+  if (has_more && Option.isNone(next)) return yield* nonsense("No row of a page has a name to go on from.")
+  return { ...(yield* readRows(data, "id", read, concurrency)), next }
+})
+
+/** Reads a row of this shape. */
+export const rowOf = <S extends Schema.Codec<unknown, unknown>, A>(
+  schema: S,
+  toItem: (row: S["Type"]) => Effect.Effect<A, ProviderError>
+) =>
+(row: unknown): Effect.Effect<ReadonlyArray<A>, ProviderError> =>
+  Schema.decodeUnknownEffect(schema)(row).pipe(
+    Effect.mapError(() => nonsense("A row of the list has another shape.")),
+    Effect.flatMap(toItem),
+    Effect.map((item) => [item])
   )

@@ -4,7 +4,7 @@ import type { Headers } from "effect/http"
 import type { Stripe } from "stripe"
 import { type Gateway, VerifiedEvent } from "../../services/Gateway.ts"
 import { readTimestamped } from "../TimestampedSignature.ts"
-import { ask, nextOf, paged, refused, stripeClient, type StripeSettings } from "./StripeCalls.ts"
+import { ask, listed, paged, refused, rowOf, stripeClient, type StripeSettings } from "./StripeCalls.ts"
 import { decodeStripeEvent } from "./StripeEvents.ts"
 import { stripeBounds, toStripe } from "./StripeMoney.ts"
 import * as Objects from "./StripeObjects.ts"
@@ -46,13 +46,11 @@ const charges = (stripe: Stripe, settings: StripeSettings) => {
       Effect.catchTag("ProviderRefused", () => retrieve(id)),
       Effect.flatMap(Objects.chargeOf)
     )
-  const list = Effect.fnUntraced(function*(page: Page) {
-    const found = yield* ask(
-      Objects.listOf(Objects.Session),
-      () => stripe.checkout.sessions.list({ ...paged(page, 100), expand: expand.map((path) => `data.${path}`) })
+  const list = (page: Page) =>
+    listed(
+      () => stripe.checkout.sessions.list({ ...paged(page, 100), expand: expand.map((path) => `data.${path}`) }),
+      rowOf(Objects.Session, Objects.chargeOf)
     )
-    return { items: yield* Effect.forEach(found.data, Objects.chargeOf), next: nextOf(found) }
-  })
   return { create, retrieve, cancel, list }
 }
 
@@ -71,10 +69,8 @@ const refunds = (stripe: Stripe, session: ReturnType<typeof charges>["retrieve"]
   })
   const retrieve = (id: string) =>
     Effect.flatMap(ask(Objects.Refund, () => stripe.refunds.retrieve(id)), Objects.refundOf)
-  const list = Effect.fnUntraced(function*(page: Page) {
-    const found = yield* ask(Objects.listOf(Objects.Refund), () => stripe.refunds.list(paged(page, 100)))
-    return { items: yield* Effect.forEach(found.data, Objects.refundOf), next: nextOf(found) }
-  })
+  const list = (page: Page) =>
+    listed(() => stripe.refunds.list(paged(page, 100)), rowOf(Objects.Refund, Objects.refundOf))
   return { create, retrieve, list }
 }
 
@@ -84,13 +80,11 @@ const disputes = (stripe: Stripe) => {
       ask(Objects.Dispute, () => stripe.disputes.retrieve(id, { expand: ["payment_intent"] })),
       Objects.disputeOf
     )
-  const list = Effect.fnUntraced(function*(page: Page) {
-    const found = yield* ask(
-      Objects.listOf(Objects.Dispute),
-      () => stripe.disputes.list({ ...paged(page, 100), expand: ["data.payment_intent"] })
+  const list = (page: Page) =>
+    listed(
+      () => stripe.disputes.list({ ...paged(page, 100), expand: ["data.payment_intent"] }),
+      rowOf(Objects.Dispute, Objects.disputeOf)
     )
-    return { items: yield* Effect.forEach(found.data, Objects.disputeOf), next: nextOf(found) }
-  })
   return { retrieve, list }
 }
 

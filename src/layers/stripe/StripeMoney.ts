@@ -1,6 +1,6 @@
 import { Option } from "effect"
 import { type Currency, exponents } from "../../domain/Money.ts"
-import type { Bounds } from "../../services/Gateway.ts"
+import type { Bounds, Movement } from "../../services/Gateway.ts"
 
 /**
  * Stripe's units beside the ledger's. They differ in UGX, which Stripe counts in hundredths that do not exist; and of the
@@ -29,11 +29,12 @@ const most = 99_999_999n
 /** What the ledger knows and Stripe does not take. */
 const foreign: ReadonlyArray<Currency> = ["GHS"]
 
-export const stripeBounds = (movement: "charge" | "payout", currency: Currency): Option.Option<Bounds> => {
+export const stripeBounds = (movement: Movement, currency: Currency): Option.Option<Bounds> => {
   if (foreign.includes(currency)) return Option.none()
+  const step = exponents[currency] === 3 ? 10n : 1n
   return Option.some({
-    min: movement === "charge" ? least[currency] ?? 1n : 1n,
+    min: movement === "charge" ? least[currency] ?? step : step,
     max: most / (stripeUnits[currency] ?? 1n),
-    step: exponents[currency] === 3 ? 10n : 1n
+    step
   })
 }

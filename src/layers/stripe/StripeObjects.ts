@@ -66,8 +66,6 @@ export const Dispute = Schema.Struct({
   payment_intent: expandable(Schema.Struct({ metadata: Metadata }))
 })
 export const Identified = Schema.Struct({ id: Schema.String })
-export const listOf = <S extends Schema.Codec<unknown, unknown>>(item: S) =>
-  Schema.Struct({ data: Schema.Array(item), has_more: Schema.Boolean })
 
 export const nonsense = (detail: string) => new ProviderNonsense({ provider: "stripe", detail })
 const paymentIdOf = Schema.decodeUnknownOption(PaymentId)

@@ -3,7 +3,8 @@ import type { Stripe } from "stripe"
 import type { PayoutId } from "../../domain/Ids.ts"
 import type { Currency } from "../../domain/Money.ts"
 import type { Gateway, PayoutDestination } from "../../services/Gateway.ts"
-import { ask, nextOf, paged, refused } from "./StripeCalls.ts"
+import { mayBe } from "../../services/GatewayLists.ts"
+import { ask, listed, paged, refused, rowOf } from "./StripeCalls.ts"
 import { toStripe } from "./StripeMoney.ts"
 import * as Objects from "./StripeObjects.ts"
 
@@ -122,19 +123,24 @@ export const payouts = (stripe: Stripe) => {
     const account = typeof transfer.destination === "string" ? transfer.destination : transfer.destination?.id
     const id = transfer.metadata?.["payout_id"]
     if (account === undefined || id === undefined) return []
-    const { data } = yield* ask(
-      Objects.listOf(Objects.Payout),
-      () => stripe.payouts.list({ limit: 100 }, { stripeAccount: account })
+    const { items, strange } = yield* listed(
+      () => stripe.payouts.list({ limit: 100 }, { stripeAccount: account }),
+      rowOf(Objects.Payout, Effect.succeed)
     )
-    const payout = data.find(({ metadata }) => metadata?.["payout_id"] === id)
-    return [payout === undefined ? yield* Objects.begunOf(account, transfer) : yield* settled(account, payout)]
+    const payout = items.find(({ metadata }) => metadata?.["payout_id"] === id)
+    if (payout !== undefined) return [yield* settled(account, payout)]
+    // It may be the payout: then the transfer is not all there is.
+    if (strange.some((one) => mayBe(one, id))) {
+      return yield* Objects.nonsense("The payout of a transfer cannot be read.")
+    }
+    return [yield* Objects.begunOf(account, transfer)]
   })
 
   /** Each is on an account of its own, so the transfers lead to them. */
-  const list = Effect.fnUntraced(function*(page: Parameters<Gateway["listPayouts"]>[0]) {
-    const found = yield* ask(Objects.listOf(Objects.Transfer), () => stripe.transfers.list(paged(page, 20)))
-    const items = yield* Effect.forEach(found.data, ofTransfer, { concurrency: 5 })
-    return { items: items.flat(), next: nextOf(found) }
-  })
+  const list = (page: Parameters<Gateway["listPayouts"]>[0]) =>
+    Effect.map(
+      listed(() => stripe.transfers.list(paged(page, 20)), rowOf(Objects.Transfer, ofTransfer), 5),
+      ({ items, ...rest }) => ({ ...rest, items: items.flat() })
+    )
   return { create, createRecipient, resume, retrieve, list }
 }
