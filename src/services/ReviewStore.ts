@@ -8,7 +8,7 @@ import { DecidedOutcome, EarlierVideo } from "../domain/Review.ts"
 import { Sha256, type SubmissionStatus } from "../domain/Video.ts"
 import { type SettleCommand, SettlementCommands } from "./Commands.ts"
 import { decoded } from "./Database.ts"
-import { submissionColumns, SubmissionRow } from "./VideoStore.ts"
+import { submissionColumns, SubmissionRow } from "./SubmissionRow.ts"
 
 const ReviewRow = Schema.Struct({
   ...SubmissionRow.fields,
