@@ -4,7 +4,8 @@ import { avGetCodecName, Dictionary, FormatContext, Packet } from "node-av/lib"
 import type { Frame, Stream } from "node-av/lib"
 import { open as openFile } from "node:fs/promises"
 import { setImmediate } from "node:timers/promises"
-import type { Findings } from "../../domain/MediaFacts.ts"
+import type { Container, Findings } from "../../domain/MediaFacts.ts"
+import { containerOf } from "./Container.ts"
 import { explain, openTrack, OutOfMemory, secondsOf } from "./Decode.ts"
 import type { Track } from "./Decode.ts"
 import { makeSoundDetector } from "./Detectors.ts"
@@ -17,6 +18,7 @@ type Found = typeof Findings.Encoded
 type Opened = {
   readonly context: FormatContext
   readonly bytes: number
+  readonly container: Container
   readonly video: Stream
   readonly audio: Stream | null
 }
@@ -85,7 +87,8 @@ const openInput = async (job: Job): Promise<Opened | Found> => {
   const audio = context.streams.find((stream) => stream.codecpar.codecType === AVMEDIA_TYPE_AUDIO) ?? null
   const longest = Math.max(0, ...context.streams.map((stream) => declaredSeconds(context, stream)))
   if (longest > job.maxSeconds + outlasting) return { _tag: "TooLong", seconds: longest }
-  return tooLarge(video, job) ?? { context, bytes: seen.bytes, video, audio }
+  const container = await containerOf(job.path, context.iformat?.name ?? "")
+  return tooLarge(video, job) ?? { context, bytes: seen.bytes, container, video, audio }
 }
 
 /** Reads every packet once, in file order; a Found ends the reading early. */
@@ -162,7 +165,7 @@ const decodeAll = async (opened: Opened, job: Job): Promise<Found> => {
   const declared = declaredSeconds(opened.context, opened.video)
   return {
     _tag: "MediaFacts",
-    container: opened.context.iformat?.name ?? "unknown",
+    container: opened.container,
     bytes: opened.bytes,
     measuredSeconds: seconds,
     declaredSeconds: declared > 0 ? declared : null,
@@ -191,7 +194,7 @@ const decodeAll = async (opened: Opened, job: Job): Promise<Found> => {
 const describeOpened = (opened: Opened | Found): Phase["attributes"] =>
   "_tag" in opened
     ? { "midnight.media.findings": opened._tag }
-    : { "midnight.media.container": opened.context.iformat?.name ?? "unknown", "midnight.media.bytes": opened.bytes }
+    : { "midnight.media.container": opened.container, "midnight.media.bytes": opened.bytes }
 
 const describeFound = (found: Found): Phase["attributes"] =>
   found._tag === "MediaFacts"

@@ -2,7 +2,7 @@
 import type { FileHandle } from "node:fs/promises"
 
 /** Bytes at a place, fewer where the file ends. */
-const readAt = async (file: FileHandle, at: number, length: number): Promise<Buffer> => {
+export const readAt = async (file: FileHandle, at: number, length: number): Promise<Buffer> => {
   const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, at)
   return buffer.subarray(0, bytesRead)
 }
@@ -27,7 +27,7 @@ const endOfBoxes = async (file: FileHandle, size: number): Promise<number> => {
 }
 
 /** An element's body and end, by its header; Infinity where its size is left open. */
-const element = (head: Buffer, at: number): { readonly body: number; readonly end: number } | null => {
+export const element = (head: Buffer, at: number): { readonly body: number; readonly end: number } | null => {
   const idLength = Math.clz32(head.readUInt8(0)) - 23
   const first = idLength < 1 || idLength > 4 || head.length <= idLength ? 0 : head.readUInt8(idLength)
   const width = first === 0 ? 9 : Math.clz32(first) - 23
