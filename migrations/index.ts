@@ -28,6 +28,7 @@ import { identityHardening } from "./0028_identity_hardening.ts"
 import { auditOfActs } from "./0029_audit_of_acts.ts"
 import { disputesDecided } from "./0030_disputes_decided.ts"
 import { videosInUse } from "./0033_videos_in_use.ts"
+import { auditOfReviews } from "./0034_audit_of_reviews.ts"
 import { followedWhenHeard } from "./0038_followed_when_heard.ts"
 
 /** Forward only; a change of the schema is a new entry, never an edit of one that has been released. */
@@ -60,5 +61,6 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0029_audit_of_acts": auditOfActs,
   "0030_disputes_decided": disputesDecided,
   "0033_videos_in_use": videosInUse,
+  "0034_audit_of_reviews": auditOfReviews,
   "0038_followed_when_heard": followedWhenHeard
 }

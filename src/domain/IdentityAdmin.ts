@@ -52,6 +52,8 @@ export const SecurityEventKind = Schema.Literals([
   "webhook_replayed",
   "reconciliation_run",
   "dead_letter_requeued",
+  "submission_approved",
+  "submission_rejected",
   "webhook_endpoint_created",
   "webhook_endpoint_changed",
   "webhook_endpoint_rotated",
@@ -60,7 +62,7 @@ export const SecurityEventKind = Schema.Literals([
 export type SecurityEventKind = typeof SecurityEventKind.Type
 
 /**
- * Something that happened to an account, or that an administrator did. Ids only, so that it can stay when the account is
+ * Something that happened to an account, or that an administrator or a reviewer did. Ids only, so that it can stay when the account is
  * erased; `requestId` leads to the access log. `userId` is whom it concerns: null where somebody tried an address that has no
  * account, or where it is about nobody. `by` is null where nobody was signed in.
  */
@@ -73,7 +75,8 @@ export const SecurityEvent = Schema.Struct({
   reason: Schema.NullOr(Schema.String),
   roles: Schema.NullOr(Schema.Array(Role)),
   subject: Schema.NullOr(Schema.String).annotate({
-    description: "What was acted on: a payout, `queue/command`, `provider:event`, a report or an endpoint, by its id"
+    description:
+      "What was acted on: a payout, a submission, `queue/command`, `provider:event`, a report or an endpoint, by its id"
   }),
   scope: Schema.NullOr(WebhookScope).annotate({
     description: "Of a webhook endpoint: `all` is told of what concerns others"

@@ -11,7 +11,10 @@ export type DecidedOutcome = typeof DecidedOutcome.Type
 
 export const DecideSubmission = Schema.Struct({
   decision: Schema.Literals(["approve", "reject"]),
-  reason: Schema.String.check(Schema.isPattern(/\S/, { expected: "words" }), Schema.isMaxLength(1_000))
+  reason: Schema.String.check(Schema.isPattern(/\S/, { expected: "words" }), Schema.isMaxLength(1_000)).annotate({
+    description:
+      "For the member, and kept for good: no place for personal data. The audit log has its first 280 characters"
+  })
 }).annotate({ identifier: "DecideSubmission" })
 export type DecideSubmission = typeof DecideSubmission.Type
 

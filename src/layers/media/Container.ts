@@ -7,8 +7,8 @@ import { element, readAt } from "./Whole.ts"
 /** What a brand of MP4's file type box stands for; null where it says how the file was made, or nothing that is known. */
 const meaningOf = (brand: string): Container | null => {
   if (brand === "qt  ") return "mov"
-  if (/^3g2/.test(brand)) return "3g2"
-  if (/^3g/.test(brand)) return "3gp"
+  if (brand.startsWith("3g2")) return "3g2"
+  if (brand.startsWith("3g")) return "3gp"
   if (/^M4[AB]/.test(brand)) return "m4a"
   if (/^mj(p2|2s)$/.test(brand)) return "mj2"
   return /^(iso[m2-9a-c]|mp4[12]|mp71|avc[1-4]|M4V)/.test(brand) ? "mp4" : null
