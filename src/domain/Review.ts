@@ -85,3 +85,10 @@ export class OwnSubmission extends Problem<OwnSubmission>()("OwnSubmission", {
   status: 403,
   title: "Somebody else decides your submission"
 }, { code: Schema.tag("OwnSubmission"), submission_id: SubmissionId }) {}
+
+/** A sponsor pays what is approved and gets back what is rejected, and so judges neither. */
+export class OwnCampaign extends Problem<OwnCampaign>()("OwnCampaign", {
+  type: "/problems/own-campaign",
+  status: 403,
+  title: "Somebody else decides what is submitted to your campaign"
+}, { code: Schema.tag("OwnCampaign"), submission_id: SubmissionId, campaign_id: CampaignId }) {}
