@@ -1,6 +1,4 @@
 // Part of the child program (see Detectors.ts).
-import type { FileHandle } from "node:fs/promises"
-import { open } from "node:fs/promises"
 import type { Container } from "../../domain/MediaFacts.ts"
 import { element, readAt } from "./Whole.ts"
 
@@ -28,10 +26,10 @@ const mostBoxes = 16
 const mostBrands = 64
 
 /** QuickTime wrote no file type at all before it took MP4's. */
-const isoContainer = async (file: FileHandle): Promise<Container> => {
+const isoContainer = (file: number): Container => {
   let at = 0
   for (let count = 0; count < mostBoxes; count++) {
-    const head = await readAt(file, at, 16 + 4 * mostBrands)
+    const head = readAt(file, at, 16 + 4 * mostBrands)
     if (head.length < 16) return "mov"
     const length = head.readUInt32BE(0)
     const kind = head.toString("latin1", 4, 8)
@@ -50,8 +48,8 @@ const isoContainer = async (file: FileHandle): Promise<Container> => {
 const docType = 0x4282
 const largestHeader = 4_096
 
-const ebmlContainer = async (file: FileHandle): Promise<Container> => {
-  const bytes = await readAt(file, 0, largestHeader)
+const ebmlContainer = (file: number): Container => {
+  const bytes = readAt(file, 0, largestHeader)
   const header = bytes.length < 5 ? null : element(bytes, 0)
   let at = header?.body ?? Infinity
   const end = Math.min(header?.end ?? 0, bytes.length)
@@ -68,11 +66,5 @@ const ebmlContainer = async (file: FileHandle): Promise<Container> => {
 }
 
 /** What the file says that it is, among what this demuxer reads. */
-export const containerOf = async (path: string, demuxer: string): Promise<Container> => {
-  const file = await open(path, "r")
-  try {
-    return await (demuxer.includes("matroska") ? ebmlContainer(file) : isoContainer(file))
-  } finally {
-    await file.close()
-  }
-}
+export const containerOf = (file: number, demuxer: string): Container =>
+  demuxer.includes("matroska") ? ebmlContainer(file) : isoContainer(file)
