@@ -29,6 +29,8 @@ import { auditOfActs } from "./0029_audit_of_acts.ts"
 import { disputesDecided } from "./0030_disputes_decided.ts"
 import { holdChanges } from "./0031_hold_changes.ts"
 import { entriesOfAKind } from "./0032_entries_of_a_kind.ts"
+import { videosInUse } from "./0033_videos_in_use.ts"
+import { auditOfReviews } from "./0034_audit_of_reviews.ts"
 import { flagsDecided } from "./0035_flags_decided.ts"
 import { mailNotSent } from "./0036_mail_not_sent.ts"
 import { followedWhenHeard } from "./0038_followed_when_heard.ts"
@@ -66,5 +68,7 @@ export const migrations: Record<string, Effect.Effect<void, SqlError.SqlError, S
   "0032_entries_of_a_kind": entriesOfAKind,
   "0035_flags_decided": flagsDecided,
   "0036_mail_not_sent": mailNotSent,
+  "0033_videos_in_use": videosInUse,
+  "0034_audit_of_reviews": auditOfReviews,
   "0038_followed_when_heard": followedWhenHeard
 }

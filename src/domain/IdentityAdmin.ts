@@ -54,6 +54,8 @@ export const SecurityEventKind = Schema.Literals([
   "flag_settled",
   "flag_released",
   "dead_letter_requeued",
+  "submission_approved",
+  "submission_rejected",
   "webhook_endpoint_created",
   "webhook_endpoint_changed",
   "webhook_endpoint_rotated",
@@ -62,7 +64,7 @@ export const SecurityEventKind = Schema.Literals([
 export type SecurityEventKind = typeof SecurityEventKind.Type
 
 /**
- * Something that happened to an account, or that an administrator did. Ids only, so that it can stay when the account is
+ * Something that happened to an account, or that an administrator or a reviewer did. Ids only, so that it can stay when the account is
  * erased; `requestId` leads to the access log. `userId` is whom it concerns: null where somebody tried an address that has no
  * account, or where it is about nobody. `by` is null where nobody was signed in.
  */
@@ -76,7 +78,7 @@ export const SecurityEvent = Schema.Struct({
   roles: Schema.NullOr(Schema.Array(Role)),
   subject: Schema.NullOr(Schema.String).annotate({
     description:
-      "What was acted on: a payout, `kind/id` of what was flagged, `queue/command`, `provider:event`, a report or an endpoint, by its id"
+      "What was acted on: a payout, a submission, `kind/id` of what was flagged, `queue/command`, `provider:event`, a report or an endpoint, by its id"
   }),
   scope: Schema.NullOr(WebhookScope).annotate({
     description: "Of a webhook endpoint: `all` is told of what concerns others"

@@ -19,11 +19,16 @@ const Picture = (largest: number) =>
     )
   )
 
+/**
+ * What a file is by its own first words, its brand or its DocType: the demuxers read several and do not tell them apart.
+ * M4A, 3GP, 3GPP2 and Motion JPEG 2000 are MP4 with limits of their own.
+ */
+export const Container = Schema.Literals(["mp4", "mov", "m4a", "3gp", "3g2", "mj2", "webm", "matroska"])
+export type Container = typeof Container.Type
+
 /** What the media engine measured in a file that it could read to the end. Times are seconds, levels dBFS. */
 export const MediaFacts = Schema.TaggedStruct("MediaFacts", {
-  container: Schema.String.annotate({
-    description: "the demuxer's names, comma separated, e.g. mov,mp4,m4a,3gp,3g2,mj2"
-  }),
+  container: Container,
   bytes: Count,
   measuredSeconds: Amount,
   declaredSeconds: Schema.OptionFromNullOr(Amount),

@@ -11,7 +11,10 @@ export type DecidedOutcome = typeof DecidedOutcome.Type
 
 export const DecideSubmission = Schema.Struct({
   decision: Schema.Literals(["approve", "reject"]),
-  reason: Schema.String.check(Schema.isPattern(/\S/, { expected: "words" }), Schema.isMaxLength(1_000))
+  reason: Schema.String.check(Schema.isPattern(/\S/, { expected: "words" }), Schema.isMaxLength(1_000)).annotate({
+    description:
+      "For the member, and kept for good: no place for personal data. The audit log has its first 280 characters"
+  })
 }).annotate({ identifier: "DecideSubmission" })
 export type DecideSubmission = typeof DecideSubmission.Type
 
@@ -82,3 +85,10 @@ export class OwnSubmission extends Problem<OwnSubmission>()("OwnSubmission", {
   status: 403,
   title: "Somebody else decides your submission"
 }, { code: Schema.tag("OwnSubmission"), submission_id: SubmissionId }) {}
+
+/** A sponsor pays what is approved and gets back what is rejected, and so judges neither. */
+export class OwnCampaign extends Problem<OwnCampaign>()("OwnCampaign", {
+  type: "/problems/own-campaign",
+  status: 403,
+  title: "Somebody else decides what is submitted to your campaign"
+}, { code: Schema.tag("OwnCampaign"), submission_id: SubmissionId, campaign_id: CampaignId }) {}

@@ -15,7 +15,7 @@ const Brief = Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(4000
 const Slots = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1_000_000 }))
 const PerMember = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 }))
 
-/** A campaign as its readers see it. `escrow` is what it can still pay; `slotsLeft` how many rewards that is. */
+/** A campaign as its readers see it. `escrow` is what it can still pay; `slotsLeft` how many submissions it can still take. */
 export const Campaign = Schema.Struct({
   id: CampaignId,
   title: Schema.String,

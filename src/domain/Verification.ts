@@ -1,5 +1,5 @@
 import { Effect, Option, Schema } from "effect"
-import type { Findings, MediaFacts, Refusal } from "./MediaFacts.ts"
+import type { Container, Findings, MediaFacts, Refusal } from "./MediaFacts.ts"
 import { judgeSighting, seenBeforePolicies, type Sighting, sightingInWords } from "./Sighting.ts"
 
 /** The checks of a video, in the order in which they are reported. */
@@ -48,15 +48,18 @@ const Side = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 16_384 }))
 const Rate = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1_000 }))
 const Names = Schema.Array(Schema.String.check(Schema.isMaxLength(32))).check(Schema.isMaxLength(32))
 
-/** Version 1 had no frozen frames and did not ask whether a video was seen before. */
-const rulesVersion = 2
+/**
+ * Version 1 had no frozen frames and did not ask whether a video was seen before. Before version 3 the name of one container
+ * allowed all that the same demuxer reads, and it still does in rules that were set then.
+ */
+const rulesVersion = 3
 
 /**
  * What a video must be. Every member has a default, so `{}` decodes to the default rules. A ratio above its `review` bound
  * is left to a person, above its `max` it is refused. Sides do not depend on orientation: a portrait video meets them too.
  */
 export const VerificationRules = Schema.Struct({
-  version: defaulted(Schema.Literals([1, 2]), rulesVersion),
+  version: defaulted(Schema.Literals([1, 2, 3]), rulesVersion),
   containers: defaulted(Names, ["mov", "mp4", "matroska", "webm"]),
   videoCodecs: defaulted(Names, ["h264", "hevc", "vp8", "vp9", "av1"]),
   audioCodecs: defaulted(Names, ["aac", "opus", "mp3", "vorbis", "pcm"]),
@@ -108,6 +111,18 @@ const verdictOn = (passes: boolean, measured: string): Finding => ({ outcome: pa
 const banded = (ratio: number, review: number, max: number): Check["outcome"] =>
   ratio > max ? "fail" : ratio > review ? "unsure" : "pass"
 
+const mp4Family: ReadonlyArray<string> = ["mp4", "m4a", "3gp", "3g2", "mj2"]
+const demuxers: ReadonlyArray<ReadonlyArray<string>> = [[...mp4Family, "mov"], ["matroska", "webm"]]
+
+const containerAllowed = (container: Container, { containers, version }: VerificationRules): boolean => {
+  const names = version < 3
+    ? demuxers.find((family) => family.includes(container)) ?? []
+    : mp4Family.includes(container)
+    ? ["mp4", container]
+    : [container]
+  return names.some((name) => containers.includes(name))
+}
+
 const resolution = ({ height, width }: MediaFacts["video"], rules: VerificationRules) =>
   verdictOn(
     Math.max(width, height) >= rules.minLongSide && Math.min(width, height) >= rules.minShortSide
@@ -155,7 +170,7 @@ const measuredChecks = (
   facts: MediaFacts,
   rules: VerificationRules
 ): Record<Exclude<CheckName, "seen_before">, Finding> => ({
-  container: verdictOn(facts.container.split(",").some((name) => rules.containers.includes(name)), facts.container),
+  container: verdictOn(containerAllowed(facts.container, rules), facts.container),
   codec: verdictOn(rules.videoCodecs.includes(facts.video.codec), facts.video.codec),
   decodes: decodes(facts),
   duration: verdictOn(

@@ -4,6 +4,7 @@ import { InvalidRequest, NotFound, Unavailable } from "../domain/Problem.ts"
 import {
   AlreadyDecided,
   DecideSubmission,
+  OwnCampaign,
   OwnSubmission,
   ReviewPage,
   reviewQuery,
@@ -24,7 +25,7 @@ const decide = HttpApiEndpoint.post("decide", "/api/review/submissions/:id/decis
   params: { id: SubmissionId },
   payload: DecideSubmission,
   success: ReviewSubmission,
-  error: [OwnSubmission, NotFound, AlreadyDecided, Unavailable]
+  error: [OwnSubmission, OwnCampaign, NotFound, AlreadyDecided, Unavailable]
 }).annotate(AdmissionClass, "video")
 
 export class ReviewApi extends HttpApiGroup.make("review")

@@ -76,7 +76,8 @@ const make = Effect.fnUntraced(function*(currencies: ReadonlyArray<Currency>) {
       "escrow",
       rows.map((row) => ({ owner: row.id, currency: row.reward.currency }))
     )
-    return rows.map((row, i) => viewOf(row, escrows[i] ?? { balance: 0n, available: 0n }))
+    const taken = yield* withDatabase(store.taken(rows.map(({ id }) => id)))
+    return rows.map((row, i) => viewOf(row, escrows[i] ?? { balance: 0n, available: 0n }, taken[i] ?? 0))
   })
   const view = (row: StoredCampaign): Effect.Effect<Campaign, Unavailable> =>
     Effect.flatMap(views([row]), ([one]) => one === undefined ? Effect.die(new Error("no view")) : Effect.succeed(one))
@@ -213,7 +214,8 @@ const make = Effect.fnUntraced(function*(currencies: ReadonlyArray<Currency>) {
 
 const viewOf = (
   { sponsorId: _, ...campaign }: StoredCampaign,
-  escrow: { readonly balance: bigint; readonly available: bigint }
+  escrow: { readonly balance: bigint; readonly available: bigint },
+  taken: number
 ): Campaign => ({
   id: campaign.id,
   title: campaign.title,
@@ -224,7 +226,8 @@ const viewOf = (
   rules: campaign.rules,
   status: campaign.status,
   escrow: { amount: escrow.balance, currency: campaign.reward.currency },
-  slotsLeft: Math.min(campaign.slots, Number(escrow.available / campaign.reward.amount)),
+  // Who funds more than all slots does not get more of them, and what is not funded is not left.
+  slotsLeft: Math.max(0, Math.min(campaign.slots - taken, Number(escrow.available / campaign.reward.amount))),
   opensAt: Option.getOrNull(campaign.opensAt),
   closesAt: Option.getOrNull(campaign.closesAt),
   createdAt: campaign.createdAt

@@ -6,9 +6,10 @@ import { PositionInstant } from "../domain/Page.ts"
 import { Unavailable } from "../domain/Problem.ts"
 import { DecidedOutcome, EarlierVideo } from "../domain/Review.ts"
 import { Sha256, type SubmissionStatus } from "../domain/Video.ts"
+import { type Happened, recorder } from "./AuditStore.ts"
 import { type SettleCommand, SettlementCommands } from "./Commands.ts"
 import { decoded } from "./Database.ts"
-import { submissionColumns, SubmissionRow } from "./VideoStore.ts"
+import { submissionColumns, SubmissionRow } from "./SubmissionRow.ts"
 
 const ReviewRow = Schema.Struct({
   ...SubmissionRow.fields,
@@ -42,6 +43,21 @@ const seenBefore = `(SELECT jsonb_build_object('submissionId', e.submission_id, 
   FROM video.fingerprints p JOIN video.matches m ON m.position = p.position
   JOIN video.fingerprints e ON e.position = m.earlier WHERE p.submission_id = submissions.id)`
 
+const longestReason = 280
+const shortened = (reason: string) => {
+  const letters = [...reason]
+  return letters.length > longestReason ? `${letters.slice(0, longestReason - 1).join("")}…` : reason
+}
+
+/** What the audit log has of a decision. */
+const decided = ({ outcome, reasons, reviewerId, submissionId }: typeof Decision.Type, member: UserId): Happened => ({
+  kind: `submission_${outcome}`,
+  userId: member,
+  by: reviewerId,
+  reason: shortened(reasons.join(" ")),
+  subject: submissionId
+})
+
 /** A person's side of verification in the database. */
 export class ReviewStore extends Context.Service<ReviewStore, {
   find(id: SubmissionId): Effect.Effect<Option.Option<ReviewRow>, SqlError>
@@ -58,8 +74,8 @@ export class ReviewStore extends Context.Service<ReviewStore, {
     limit: number
   ): Effect.Effect<ReadonlyArray<ReviewRow>, SqlError>
   /**
-   * Writes the verdict unless there is one, and with it, in the same transaction, the settlement of a campaign's
-   * submission. False when somebody else had decided, or when it is the reviewer's own.
+   * Writes the verdict unless there is one, and with it, in the same transaction, its line of the audit log and the settlement
+   * of a campaign's submission. False when somebody else had decided, or when it is the reviewer's own.
    */
   decide(
     decision: typeof Decision.Type,
@@ -72,6 +88,7 @@ export class ReviewStore extends Context.Service<ReviewStore, {
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const settlements = yield* SettlementCommands
+      const record = recorder(sql)
       const columns = sql.literal(`${submissionColumns}, decided_at AS "decidedAt", ${seenBefore} AS "seenBefore",
         to_char(created_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"+00"') AS position`)
 
@@ -117,18 +134,19 @@ export class ReviewStore extends Context.Service<ReviewStore, {
 
       const writeVerdict = SqlSchema.findOneOption({
         Request: Decision,
-        Result: Schema.Struct({ campaignId: Schema.OptionFromNullOr(CampaignId) }),
+        Result: Schema.Struct({ campaignId: Schema.OptionFromNullOr(CampaignId), userId: UserId }),
         execute: (d) =>
           sql`
           UPDATE video.submissions SET status = ${d.outcome}, verdict = ${d.outcome}, reasons = ${d.reasons}::text::jsonb,
                  decided_by = ${d.reviewerId}, decided_at = now(), updated_at = now()
           WHERE id = ${d.submissionId} AND verdict IS NULL AND status <> 'reserving' AND user_id <> ${d.reviewerId}
-          RETURNING campaign_id AS "campaignId"`
+          RETURNING campaign_id AS "campaignId", user_id AS "userId"`
       })
       const decide = Effect.fn("ReviewStore.decide")(
         function*(decision: typeof Decision.Type, settlement: typeof SettleCommand.Type) {
           const written = yield* decoded(writeVerdict(decision))
           if (Option.isNone(written)) return false
+          yield* record(decided(decision, written.value.userId))
           if (Option.isSome(written.value.campaignId)) {
             yield* settlements.offer(settlement, { id: decision.submissionId }).pipe(
               Effect.catchTag("PersistedQueueError", () => Effect.fail(queueAway)),

@@ -7,6 +7,7 @@ import {
   AlreadyDecided,
   type DecideSubmission,
   outcomeOf,
+  OwnCampaign,
   OwnSubmission,
   type ReviewSubmission,
   reviewView
@@ -41,7 +42,7 @@ export class Reviews extends Context.Service<Reviews, {
     id: SubmissionId,
     reviewer: Principal,
     request: DecideSubmission
-  ): Effect.Effect<ReviewSubmission, NotFound | OwnSubmission | AlreadyDecided | Unavailable>
+  ): Effect.Effect<ReviewSubmission, NotFound | OwnSubmission | OwnCampaign | AlreadyDecided | Unavailable>
   /** What was submitted to a campaign, as its members see it and with its pictures, for its sponsor; the newest first. */
   ofCampaign(query: {
     readonly campaignId: CampaignId
@@ -79,6 +80,14 @@ export class Reviews extends Context.Service<Reviews, {
         if (Option.isNone(before)) return yield* notFound
         if (before.value.userId === reviewer.userId) {
           return yield* new OwnSubmission({ detail: "Ask another reviewer.", submission_id: id })
+        }
+        const campaign = Option.getOrUndefined(before.value.campaignId)
+        if (campaign !== undefined && (yield* rewards.sponsors(reviewer.userId, campaign))) {
+          return yield* new OwnCampaign({
+            detail: "Ask another reviewer.",
+            submission_id: id,
+            campaign_id: campaign
+          })
         }
         const written = yield* withDatabase(
           store.decide(

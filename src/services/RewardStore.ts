@@ -25,7 +25,6 @@ const CampaignRow = Schema.Struct({
 })
 
 export type CampaignRow = StoredCampaign & { readonly position: string }
-
 const SlotRow = Schema.Struct({
   submissionId: SubmissionId,
   campaignId: CampaignId,
@@ -35,7 +34,6 @@ const SlotRow = Schema.Struct({
   status: Schema.Literals(["reserving", "reserved", "paid", "releasing", "released"])
 })
 export type SlotRow = typeof SlotRow.Type
-
 const toCampaign = ({ currency, rewardAmount, ...row }: typeof CampaignRow.Type): CampaignRow => ({
   ...row,
   reward: { amount: rewardAmount, currency }
@@ -63,6 +61,8 @@ export class RewardStore extends Context.Service<RewardStore, {
     "new" | "known" | "released" | "full" | "capped",
     SqlError
   >
+  /** How many slots of each campaign are taken, in their order. */
+  taken(ids: ReadonlyArray<CampaignId>): Effect.Effect<ReadonlyArray<number>, SqlError>
   slot(id: SubmissionId): Effect.Effect<Option.Option<SlotRow>, SqlError>
   /** The hold is there. False when somebody gives the slot back or did: then the hold is nobody's. */
   keep(id: SubmissionId): Effect.Effect<boolean, SqlError>
@@ -138,9 +138,7 @@ export class RewardStore extends Context.Service<RewardStore, {
       const slotRow = SqlSchema.findOneOption({
         Request: SubmissionId,
         Result: SlotRow,
-        execute: (id) =>
-          sql`
-          SELECT ${slotColumns} FROM rewards.slots WHERE submission_id = ${id}`
+        execute: (id) => sql`SELECT ${slotColumns} FROM rewards.slots WHERE submission_id = ${id}`
       })
 
       // Takers of one campaign follow one another here, so that neither the count of its slots nor that of a member's
@@ -223,6 +221,14 @@ export class RewardStore extends Context.Service<RewardStore, {
           Effect.asVoid(sql`UPDATE rewards.campaigns SET title = ${change.title}, brief = ${change.brief},
             closes_at = ${iso(change.closesAt)}::timestamptz WHERE id = ${id}`),
         intend,
+        taken: (ids) =>
+          Effect.map(
+            sql<
+              { readonly n: number }
+            >`SELECT (SELECT count(*)::int FROM rewards.slots WHERE campaign_id = asked.id AND status <> 'released') AS n
+            FROM unnest(${ids}::uuid[]) WITH ORDINALITY AS asked (id, at) ORDER BY at`,
+            (rows) => rows.map(({ n }) => n)
+          ),
         slot: (id) => decoded(slotRow(id)),
         keep,
         claim: (id) => decoded(claim(id)),

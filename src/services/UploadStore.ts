@@ -68,6 +68,23 @@ export class UploadStore extends Context.Service<UploadStore, {
         return completed.length > 0
       }, sql.withTransaction)
 
+      // While these rows are held nobody submits their videos, and whoever was about to has held his row before: so the second
+      // look, which sees what was committed until now, decides.
+      const retire = Effect.fn("UploadStore.retire")(function*(after: Duration.Duration) {
+        const seconds = Duration.toSeconds(after)
+        const needed = sql`SELECT 1 FROM video.submissions s WHERE s.video_id = u.id
+          AND (s.verdict IS NULL OR s.decided_at >= now() - make_interval(secs => ${seconds}::double precision))`
+        const held = yield* sql<{ readonly id: string }>`
+          SELECT u.id FROM video.uploads u
+          WHERE u.status = 'complete' AND u.removed_at IS NULL
+            AND u.completed_at < now() - make_interval(secs => ${seconds}::double precision)
+            AND NOT EXISTS (${needed}) LIMIT 500 FOR UPDATE SKIP LOCKED`
+        const given = yield* sql`
+          UPDATE video.uploads u SET removed_at = now() FROM unnest(${held.map(({ id }) => id)}::uuid[]) AS held (id)
+          WHERE u.id = held.id AND NOT EXISTS (${needed}) RETURNING u.id`
+        return given.length
+      }, sql.withTransaction)
+
       return UploadStore.of({
         find: (id) => decoded(find(id)),
         among: (ids) => decoded(among(ids)),
@@ -82,21 +99,7 @@ export class UploadStore extends Context.Service<UploadStore, {
             SELECT id FROM video.uploads
             WHERE status = 'pending' AND expires_at < now() - make_interval(hours => ${resumableHours}::int)
             LIMIT 1000)`),
-        retire: (after) =>
-          Effect.map(
-            sql`
-            UPDATE video.uploads SET removed_at = now() WHERE id IN (
-              SELECT u.id FROM video.uploads u
-              WHERE u.status = 'complete' AND u.removed_at IS NULL
-                AND u.completed_at < now() - make_interval(secs => ${Duration.toSeconds(after)}::double precision)
-                AND NOT EXISTS (
-                  SELECT 1 FROM video.submissions s
-                  WHERE s.video_id = u.id AND (s.verdict IS NULL
-                    OR s.decided_at >= now() - make_interval(secs => ${Duration.toSeconds(after)}::double precision)))
-              LIMIT 500)
-            RETURNING id`,
-            (rows) => rows.length
-          )
+        retire
       })
     })
   )

@@ -4,39 +4,14 @@ import type { SqlError } from "effect/sql/SqlError"
 import { CampaignId, SubmissionId, UserId, VideoId } from "../domain/Ids.ts"
 import { Money } from "../domain/Money.ts"
 import { Unavailable } from "../domain/Problem.ts"
-import { Check, VerificationRules } from "../domain/Verification.ts"
-import { ContentType, Sha256, StoredStatus, type SubmissionCursor } from "../domain/Video.ts"
+import { VerificationRules } from "../domain/Verification.ts"
+import { ContentType, Sha256, type SubmissionCursor } from "../domain/Video.ts"
 import { VerificationCommands } from "./Commands.ts"
 import { decoded } from "./Database.ts"
+import { submissionColumns, SubmissionRow } from "./SubmissionRow.ts"
 import { VideoSettings } from "./VideoSettings.ts"
 
-/** What the store keeps of a submission, with the request that it came from. */
-export const SubmissionRow = Schema.Struct({
-  id: SubmissionId,
-  userId: UserId,
-  campaignId: Schema.OptionFromNullOr(CampaignId),
-  videoId: VideoId,
-  status: StoredStatus,
-  rules: VerificationRules,
-  reward: Schema.OptionFromNullOr(Money),
-  checks: Schema.Array(Check),
-  reasons: Schema.Array(Schema.String),
-  decidedBy: Schema.OptionFromNullOr(Schema.String),
-  attempts: Schema.Int,
-  hasPictures: Schema.Boolean,
-  requestId: Schema.String,
-  traceparent: Schema.OptionFromNullOr(Schema.String),
-  createdAt: Schema.DateTimeUtcFromDate,
-  updatedAt: Schema.DateTimeUtcFromDate
-})
-export type SubmissionRow = typeof SubmissionRow.Type
 type Rows = ReadonlyArray<SubmissionRow>
-
-export const submissionColumns =
-  `id, user_id AS "userId", campaign_id AS "campaignId", video_id AS "videoId", status, rules,
-  CASE WHEN reward_amount IS NOT NULL THEN jsonb_build_object('amount', reward_amount, 'currency', reward_currency) END AS reward,
-  checks, reasons, decided_by AS "decidedBy", attempts, has_pictures AS "hasPictures", request_id AS "requestId", traceparent,
-  created_at AS "createdAt", updated_at AS "updatedAt"`
 
 const NewUpload = Schema.Struct({
   id: VideoId,
@@ -76,8 +51,10 @@ export class VideoStore extends Context.Service<VideoStore, {
   addUpload(upload: typeof NewUpload.Type): Effect.Effect<UploadAdded, SqlError>
   uploadStatus(id: VideoId, owner: UserId): Effect.Effect<Option.Option<typeof UploadStatus.Type>, SqlError>
   submission(id: SubmissionId): Effect.Effect<Option.Option<SubmissionRow>, SqlError>
-  /** False when this video was submitted to this campaign before. One that is `queued` is also offered to the queue. */
-  addSubmission(submission: typeof NewSubmission.Type): Effect.Effect<boolean, SqlError | Unavailable>
+  /** Adds a submission once per video and campaign, of bytes that are kept. One that is `queued` is also offered to the queue. */
+  addSubmission(
+    submission: typeof NewSubmission.Type
+  ): Effect.Effect<"added" | "known" | "removed", SqlError | Unavailable>
   /** A reserving submission becomes a queued one; none when it is gone. Repeating it changes nothing. */
   enqueue(slot: typeof Slot.Type): Effect.Effect<Option.Option<SubmissionRow>, SqlError | Unavailable>
   /** Forgets a submission that got no slot; answers the one that is there all the same, since another request got it one. */
@@ -162,9 +139,13 @@ export class VideoStore extends Context.Service<VideoStore, {
                   ${s.requestId}, ${s.traceparent}) ON CONFLICT DO NOTHING RETURNING id`
       })
       const addSubmission = Effect.fn("VideoStore.addSubmission")(function*(s: typeof NewSubmission.Type) {
+        // Whoever gives up the bytes at this moment is waited for, or waits and then finds the submission.
+        const [held] = yield* sql<{ readonly kept: boolean }>`SELECT video.hold_upload(${s.videoId}::uuid) AS kept`
+        if (held?.kept !== true) return "removed" as const
         const added = yield* decoded(insertSubmission(s))
-        if (Option.isSome(added) && s.status === "queued") yield* offer(s)
-        return Option.isSome(added)
+        if (Option.isNone(added)) return "known" as const
+        if (s.status === "queued") yield* offer(s)
+        return "added" as const
       }, sql.withTransaction)
 
       const markQueued = SqlSchema.findOneOption({

@@ -22,13 +22,15 @@ import { withDatabase } from "./Database.ts"
 import { newId } from "./NewId.ts"
 import { PictureUrls } from "./PictureUrls.ts"
 import { Rewards } from "./Rewards.ts"
+import type { SubmissionRow } from "./SubmissionRow.ts"
 import { UploadUrls } from "./UploadUrls.ts"
 import { VideoSettings } from "./VideoSettings.ts"
-import { type SubmissionRow, VideoStore } from "./VideoStore.ts"
+import { VideoStore } from "./VideoStore.ts"
 
 export type SlotRefused = NotFound | CampaignNotActive | CampaignFull | MemberCapReached
 
 const notFound = new NotFound({ detail: "You have nothing by that id." })
+const notKept = new NotFound({ detail: "The video's bytes are not kept any more. Upload it again." })
 const lapsed = new Unavailable({ detail: "The slot could not be kept. Nothing was done; try again.", retry_after: 1 })
 
 /** What members do with videos, on the API's side: announce uploads, ask for verification, read what came of it. */
@@ -115,9 +117,7 @@ export class Videos extends Context.Service<Videos, {
           if (Option.isSome(known)) return known.value
           const upload = yield* withDatabase(store.uploadStatus(videoId, userId))
           if (Option.isNone(upload)) return yield* notFound
-          if (upload.value === "removed") {
-            return yield* new NotFound({ detail: "The video's bytes are not kept any more. Upload it again." })
-          }
+          if (upload.value === "removed") return yield* notKept
           if (upload.value === "pending") {
             return yield* new UploadUnfinished({ detail: "Send the bytes to the upload URL first.", video_id: videoId })
           }
@@ -136,7 +136,8 @@ export class Videos extends Context.Service<Videos, {
             rules: defaultRules,
             ...(yield* currentOrigin)
           }))
-          const row = added ? yield* withDatabase(store.submission(id)) : Option.none()
+          if (added === "removed") return yield* notKept
+          const row = added === "added" ? yield* withDatabase(store.submission(id)) : Option.none()
           if (Option.isSome(row)) return row.value
           return yield* new VideoAlreadySubmitted({
             detail: "A video is verified once per campaign, and once without one.",

@@ -1,6 +1,7 @@
 import { describe, expect, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { execFile } from "node:child_process"
+import { spawn } from "node:child_process"
+import { closeSync, openSync } from "node:fs"
 import { readdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -28,10 +29,21 @@ const program = fileURLToPath(new URL("../../src/layers/media/ChildMain.ts", imp
 /** The child program alone, with no wall around it: what it does not do then, it does of its own will. */
 const bareChild = (path: string) =>
   Effect.callback<string>((resume) => {
-    const job = { path, maxSeconds: 600, maxPixels: defaultRules.maxPixels, cpuSeconds: 60 }
-    const child = execFile(process.execPath, [program], { env: {}, timeout: 60_000 }, (error, stdout, stderr) => {
-      resume(Effect.succeed(`${stdout}${stderr}${error === null ? "" : error.message}`))
+    const job = { maxSeconds: 600, maxPixels: defaultRules.maxPixels, cpuSeconds: 60 }
+    const video = openSync(path, "r")
+    const child = spawn(process.execPath, [program], {
+      env: {},
+      timeout: 60_000,
+      stdio: ["pipe", "pipe", "pipe", video]
     })
+    closeSync(video)
+    let said = ""
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding("utf8").on("data", (text: string) => {
+        said += text
+      })
+    }
+    child.on("close", (code) => resume(Effect.succeed(`${said}${code === 0 ? "" : `exit code ${code}`}`)))
     child.stdin?.write(`${JSON.stringify(job)}\n`)
   })
 

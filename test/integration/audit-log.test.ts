@@ -13,6 +13,8 @@ const writerOf = (kind: string) =>
     ? "payments"
     : kind.startsWith("webhook_endpoint")
     ? "webhooks"
+    : kind.startsWith("submission_")
+    ? "video_api"
     : kind === "dead_letter_requeued"
     ? "any"
     : "identity"

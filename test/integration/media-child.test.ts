@@ -2,11 +2,12 @@ import { describe, expect, layer, vi } from "@effect/vitest"
 import { Effect, Fiber, Layer, Logger, Schedule } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
+import { closeSync, openSync } from "node:fs"
 import { readFile, readlink, writeFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
 import { MediaEngine } from "../../src/services/MediaEngine.ts"
-import { analyse, analyseBy, Clips } from "../layers/clips.ts"
+import { analyse, analyseBy, Clips, hang } from "../layers/clips.ts"
 import { recordedTracer } from "../layers/recorded-tracer.ts"
 
 // Children run at the lowest priority: on a machine that is busy with other tests they wait for a processor.
@@ -36,7 +37,7 @@ const untilGone = (pid: number) => until(Effect.sync(() => !isAlive(pid)))
 /** Starts a job that waits for good, and gives its child's pid. */
 const hanging = Effect.gen(function*() {
   const { pid, tracer } = yield* recordedTracer
-  const fiber = yield* Effect.forkChild(Effect.withTracer(analyse("hang"), tracer))
+  const fiber = yield* Effect.forkChild(Effect.withTracer(hang(), tracer))
   return { fiber, pid: yield* pid }
 })
 
@@ -56,7 +57,7 @@ layer(fixtures, { excludeTestServices: true, timeout: "120 seconds" })("MediaEng
     it.effect("that hangs is MediaEngineFailed, timed_out, and is gone", () =>
       Effect.gen(function*() {
         const { pid, tracer } = yield* recordedTracer
-        const error = yield* Effect.flip(analyseBy({ wallSeconds: 1 }, "hang").pipe(Effect.withTracer(tracer)))
+        const error = yield* Effect.flip(hang({ wallSeconds: 1 }).pipe(Effect.withTracer(tracer)))
         expect(error.reason).toBe("timed_out")
         yield* untilGone(yield* pid)
       }))
@@ -65,16 +66,16 @@ layer(fixtures, { excludeTestServices: true, timeout: "120 seconds" })("MediaEng
       Effect.gen(function*() {
         const { pid, tracer } = yield* recordedTracer
         const error = yield* Effect.flip(
-          analyseBy({ residentBytes: 30_000_000 }, "hang").pipe(Effect.withTracer(tracer))
+          hang({ residentBytes: 30_000_000 }).pipe(Effect.withTracer(tracer))
         )
         expect(error.reason).toBe("out_of_memory")
         yield* untilGone(yield* pid)
       }))
 
-    it.effect("that cannot answer is MediaEngineFailed, crashed, with its own words", () =>
+    it.effect("that cannot be started or cannot answer is MediaEngineFailed", () =>
       Effect.gen(function*() {
         const missing = yield* Effect.flip(analyse("no-such-file"))
-        expect(missing).toMatchObject({ reason: "crashed" })
+        expect(missing).toMatchObject({ reason: "spawn_failed" })
         expect(missing.detail).toContain("ENOENT")
         const program = sources("test/layers/no-such-program.ts")
         expect((yield* Effect.flip(analyseBy({ program }, "scene.mp4"))).reason).toBe("crashed")
@@ -131,8 +132,9 @@ layer(fixtures, { excludeTestServices: true, timeout: "120 seconds" })("MediaEng
 
     it.effect("when the process that asked is killed", () =>
       Effect.gen(function*() {
-        const path = (yield* Clips).path("hang")
-        const parent = spawn(process.execPath, [sources("test/layers/media-parent.ts"), path], { stdio: "pipe" })
+        const { path } = yield* Clips
+        const words = [sources("test/layers/media-parent.ts"), path("scene.mp4"), path("hang.mjs")]
+        const parent = spawn(process.execPath, words, { stdio: "pipe" })
         yield* Effect.addFinalizer(() => Effect.sync(() => parent.kill("SIGKILL")))
         const [line] = yield* Effect.promise(() => once(parent.stdout.setEncoding("utf8"), "data"))
         const pid = Number(line)
@@ -141,17 +143,17 @@ layer(fixtures, { excludeTestServices: true, timeout: "120 seconds" })("MediaEng
         yield* untilGone(pid)
       }))
 
-    it.effect("when its input ends in the middle of native work, without any guard around it", () =>
+    it.effect("when its input ends before it has answered, without any guard around it", () =>
       Effect.gen(function*() {
-        const job = JSON.stringify({
-          path: (yield* Clips).path("hang"),
-          maxSeconds: 600,
-          maxPixels: 1e6,
-          cpuSeconds: 60
+        const job = JSON.stringify({ maxSeconds: 600, maxPixels: 1e6, cpuSeconds: 60 })
+        const video = openSync((yield* Clips).path("scene.mp4"), "r")
+        yield* Effect.addFinalizer(() => Effect.sync(() => closeSync(video)))
+        const child = spawn(process.execPath, [sources("src/layers/media/ChildMain.ts")], {
+          stdio: ["pipe", "ignore", "ignore", video],
+          env: {}
         })
-        const child = spawn(process.execPath, [sources("src/layers/media/ChildMain.ts")], { stdio: "pipe", env: {} })
         yield* Effect.addFinalizer(() => Effect.sync(() => child.kill("SIGKILL")))
-        child.stdin.end(`${job}\n`)
+        child.stdin?.end(`${job}\n`)
         const [, signal] = yield* Effect.promise(() => once(child, "exit"))
         expect(signal).toBe("SIGKILL")
       }))

@@ -165,6 +165,14 @@ layer(fixtures, { excludeTestServices: true, timeout: "120 seconds" })("MediaEng
       }))
   })
 
+  it.effect("opens neither what a link leads to nor a pipe", () =>
+    Effect.gen(function*() {
+      const link = yield* Effect.flip(analyse("link.mp4"))
+      expect(link).toMatchObject({ reason: "spawn_failed", detail: expect.stringContaining("ELOOP") })
+      const pipe = yield* Effect.flip(analyse("pipe.mp4"))
+      expect(pipe).toMatchObject({ reason: "spawn_failed", detail: "the video is no regular file" })
+    }))
+
   it.effect("continues the caller's trace down into the phases of the child", () =>
     Effect.gen(function*() {
       const { spans, tracer } = yield* recordedTracer

@@ -2,14 +2,14 @@ import { describe, expect, layer, vi } from "@effect/vitest"
 import { Effect, Layer, Option, Schedule } from "effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { access, appendFile, chmod, copyFile, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { access, appendFile, chmod, copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { createServer } from "node:net"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { defaultRules } from "../../src/domain/Verification.ts"
 import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
 import { MediaEngine } from "../../src/services/MediaEngine.ts"
-import { analyse, analyseBy, Clips } from "../layers/clips.ts"
+import { analyse, analyseBy, Clips, hang } from "../layers/clips.ts"
 
 // Children run at the lowest priority: on a machine that is busy with other tests they wait for a processor.
 vi.setConfig({ testTimeout: 180_000 })
@@ -107,6 +107,31 @@ layer(fixtures, { excludeTestServices: true, timeout: "120 seconds" })("A media 
       expect(told).toBe((yield* has("own_user")) ? "EPERM" : "true")
     }))
 
+  it.effect("reads nothing of the server's: no secret, no other upload, no process", () =>
+    Effect.gen(function*() {
+      const { path } = yield* Clips
+      const [secret, spool] = [path("secret.pem"), path("spool")]
+      yield* Effect.promise(async () => {
+        await writeFile(secret, "for the server alone", { mode: 0o600 })
+        await mkdir(spool, { mode: 0o700 })
+        await writeFile(join(spool, "other.mp4"), "somebody else's")
+      })
+      const told = yield* takenOver(`
+        const server = "/proc/" + process.ppid
+        say([
+          attempt(() => fs.readFileSync(${JSON.stringify(secret)}, "utf8")),
+          attempt(() => fs.readdirSync(${JSON.stringify(spool)}).join()),
+          attempt(() => fs.readFileSync(${JSON.stringify(join(spool, "other.mp4"))}, "utf8")),
+          attempt(() => fs.readFileSync(server + "/environ").length > 0),
+          attempt(() => fs.readlinkSync(server + "/fd/0")),
+          attempt(() => fs.writeSync(3, "x")),
+          attempt(() => fs.readSync(3, Buffer.alloc(16), 0, 16, 0))
+        ].join(" "))`)
+      if (yield* has("reads_only_its_video")) {
+        expect(told).toBe("EACCES EACCES EACCES EACCES EACCES EBADF 16")
+      } else expect(told).toMatch(/ EBADF 16$/)
+    }))
+
   it.effect("opens 64 files and no more", () =>
     Effect.gen(function*() {
       const told = yield* takenOver(`
@@ -180,7 +205,7 @@ layer(fixtures, { excludeTestServices: true, timeout: "120 seconds" })("The medi
 
     it.effect("gives up after its patience, though the child only ever waited", () =>
       Effect.gen(function*() {
-        const error = yield* Effect.flip(analyseBy({ patienceSeconds: 1 }, "hang"))
+        const error = yield* Effect.flip(hang({ patienceSeconds: 1 }))
         expect(error).toMatchObject({ reason: "timed_out", detail: "no room for it within 1 s" })
       }))
   })

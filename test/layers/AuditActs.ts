@@ -71,6 +71,22 @@ const onFlag = Effect.fnUntraced(function*(decision: "settle" | "release") {
   return { userId: member.id, by: admin.id, reason, subject: `charge/${id}` }
 })
 
+const onSubmission = Effect.fnUntraced(function*(decision: "approve" | "reject", why = reason) {
+  const { client } = yield* ApiTest
+  const reviewer = yield* register("reviewer")
+  const { id, member } = yield* Bench.unsureSubmission
+  const decide = client.review.decide({ params: { id }, payload: { decision, reason: why } }).pipe(as(reviewer))
+  yield* decide
+  // Who comes second has decided nothing.
+  yield* Effect.exit(decide)
+  return {
+    userId: member.id,
+    by: reviewer.id,
+    reason: why.slice(0, 279) + (why.length > 280 ? "…" : why.slice(279)),
+    subject: id
+  }
+})
+
 /** By the act that makes it: each kind, and what the log must tell of it. */
 export const acts: Record<
   SecurityEventKind,
@@ -182,6 +198,8 @@ export const acts: Record<
     Bench.deadCommand("payment_commands"),
     (id) => Bench.requeue("payment_commands", id)
   ),
+  submission_approved: onSubmission("approve"),
+  submission_rejected: onSubmission("reject", "It shows something else. ".repeat(30)),
   webhook_endpoint_created: Effect.map(Bench.endpoint("all"), ({ told }) => told),
   webhook_endpoint_changed: Effect.gen(function*() {
     const { client } = yield* ApiTest

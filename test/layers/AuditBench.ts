@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { randomUUID } from "node:crypto"
 import type { QueueName } from "../../src/domain/DeadLetters.ts"
 import type { AuditEntry, SecurityEvent } from "../../src/domain/IdentityAdmin.ts"
+import { SubmissionId } from "../../src/domain/Ids.ts"
 import { Amount } from "../../src/domain/Money.ts"
 import { ApiTest, as, eventually, fromAfar, give, keyed, type Member, owner, pay, register, send } from "./ApiTest.ts"
 
@@ -67,6 +68,19 @@ export const largePayout = Effect.gen(function*() {
   } as const
   const payload = { amount: Amount.make(5_000_001n), currency: "NGN", destination } as const
   const { id } = yield* client.payouts.create({ payload }).pipe(keyed, as(member))
+  return { member, id }
+})
+
+/** A submission that waits for a reviewer, and that no worker knows of. */
+export const unsureSubmission = Effect.gen(function*() {
+  const member = yield* register()
+  const [id, video] = [SubmissionId.make(randomUUID()), randomUUID()]
+  yield* owner(
+    `WITH sent AS (INSERT INTO video.uploads (id, user_id, bytes, content_type, sha256, status, expires_at, completed_at)
+       VALUES ('${video}', '${member.id}', 4, 'video/mp4', repeat('0', 64), 'complete', now(), now()) RETURNING id)
+     INSERT INTO video.submissions (id, user_id, video_id, status, rules, decided_by, request_id)
+     SELECT '${id}', '${member.id}', id, 'needs_review', '{}', 'worker', 'test' FROM sent`
+  )
   return { member, id }
 })
 

@@ -1,6 +1,6 @@
 import { Context, Effect, Layer, Option } from "effect"
 import { execFile } from "node:child_process"
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { chmod, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
@@ -92,8 +92,14 @@ export class Clips
           const lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:5", "#EXTINF:5,", `file://${path(target)}`, "#EXT-X-ENDLIST"]
           await writeFile(path(playlist), `${lines.join("\n")}\n`)
         }
-        // Opening a pipe that nobody writes to waits for good: a child that is busy for as long as a test needs it.
-        await run("mkfifo", [path("hang")])
+        // A child that is busy for as long as a test needs it. Its user may not be this one.
+        await chmod(folder, 0o755)
+        await writeFile(
+          path("hang.mjs"),
+          "process.stdin.on(\"end\", () => process.kill(process.pid, \"SIGKILL\")).resume(); setInterval(() => {}, 1e6)"
+        )
+        await run("mkfifo", [path("pipe.mp4")])
+        await symlink(path("scene.mp4"), path("link.mp4"))
       })
       return { path }
     })
@@ -119,3 +125,9 @@ export const analyse = Effect.fnUntraced(function*(name: string, rules = default
 /** The same, by an engine with options of its own. */
 export const analyseBy = (options: Parameters<typeof MediaEngineLive.layer>[0], name: string) =>
   analyse(name).pipe(Effect.provide(MediaEngineLive.layer(options), { local: true }))
+
+/** A job whose child never answers. */
+export const hang = Effect.fnUntraced(function*(options: Parameters<typeof MediaEngineLive.layer>[0] = {}) {
+  const program = (yield* Clips).path("hang.mjs")
+  return yield* analyseBy({ ...options, program }, "scene.mp4")
+})

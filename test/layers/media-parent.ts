@@ -5,7 +5,7 @@ import { MediaEngineLive } from "../../src/layers/media/Engine.ts"
 import { MediaEngine } from "../../src/services/MediaEngine.ts"
 import { recordedTracer } from "./recorded-tracer.ts"
 
-const path = process.argv[2] ?? ""
+const [, , path = "", program = ""] = process.argv
 
 const main = Effect.gen(function*() {
   const engine = yield* MediaEngine
@@ -17,4 +17,4 @@ const main = Effect.gen(function*() {
 })
 
 // Where a guard is missing, a warning would come before the pid.
-await Effect.runPromise(main.pipe(Effect.provide(MediaEngineLive.layer()), Effect.provide(Logger.layer([]))))
+await Effect.runPromise(main.pipe(Effect.provide(MediaEngineLive.layer({ program })), Effect.provide(Logger.layer([]))))

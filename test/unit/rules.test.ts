@@ -6,7 +6,7 @@ import { invalidRequest } from "../../src/http/middleware/InputIssues.ts"
 
 describe("VerificationRules", () => {
   it("decodes an empty object to the default rules", () => {
-    expect(defaultRules).toMatchObject({ version: 2, minSeconds: 1, maxSeconds: 600, maxPixels: 8_912_896 })
+    expect(defaultRules).toMatchObject({ version: 3, minSeconds: 1, maxSeconds: 600, maxPixels: 8_912_896 })
   })
 
   it("refuses rules that ask for more than the engine's sandbox lets through", () => {

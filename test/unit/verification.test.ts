@@ -1,12 +1,12 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Option } from "effect"
 import * as fc from "fast-check"
-import type { MediaFacts, Refusal } from "../../src/domain/MediaFacts.ts"
+import { Container, type MediaFacts, type Refusal } from "../../src/domain/MediaFacts.ts"
 import { CheckName, defaultRules, judge } from "../../src/domain/Verification.ts"
 import type { Judgement } from "../../src/domain/Verification.ts"
 
 interface Shape {
-  readonly container?: string
+  readonly container?: Container
   readonly codec?: string
   readonly seconds?: number
   readonly declared?: number
@@ -30,7 +30,7 @@ const facts = (shape: Shape = {}): MediaFacts => {
   const frozenRatio = shape.frozenRatio ?? 0
   return {
     _tag: "MediaFacts",
-    container: shape.container ?? "mov,mp4,m4a,3gp,3g2,mj2",
+    container: shape.container ?? "mp4",
     bytes: 1_000_000,
     measuredSeconds: seconds,
     declaredSeconds: Option.fromUndefinedOr(shape.declared),
@@ -66,6 +66,8 @@ const verdict = (shape: Shape, rules = defaultRules) => {
   return [judgement.outcome, failing(judgement)]
 }
 const approved = ["approved", []]
+const passing = (rules: typeof defaultRules) =>
+  Container.literals.filter((container) => judge(facts({ container }), rules).outcome === "approved")
 const rank = { approved: 0, needs_review: 1, rejected: 2 } as const
 
 const ratio = fc.double({ min: 0, max: 1, noNaN: true })
@@ -135,9 +137,21 @@ describe("judge, at the limits", () => {
     expect(verdict({ seconds: 10, declared: 4 })).toEqual(approved)
   })
 
-  it("knows a container by any of its names, a codec by exactly one, and PCM as a family", () => {
-    expect(verdict({ container: "matroska,webm", codec: "vp9", audioCodec: "opus" })).toEqual(approved)
-    expect(verdict({ container: "avi" })).toEqual(["rejected", ["container"]])
+  it("tells containers apart, takes for MP4 what MP4 is the general form of, and all of them by default", () => {
+    expect(passing(defaultRules)).toEqual(Container.literals)
+    expect(passing({ ...defaultRules, containers: ["mp4"] })).toEqual(["mp4", "m4a", "3gp", "3g2", "mj2"])
+    for (const one of ["mov", "3gp", "m4a", "webm", "matroska"]) {
+      expect(passing({ ...defaultRules, containers: [one] })).toEqual([one])
+    }
+  })
+
+  it("judges by rules of an earlier version as it did when they were set: a name stands for all that its demuxer reads", () => {
+    const old = { ...defaultRules, version: 2 } as const
+    expect(passing({ ...old, containers: ["3gp"] })).toEqual(["mp4", "mov", "m4a", "3gp", "3g2", "mj2"])
+    expect(passing({ ...old, containers: ["webm"] })).toEqual(["webm", "matroska"])
+  })
+
+  it("knows a codec by exactly one name, and PCM as a family", () => {
     expect(verdict({ codec: "h264x" })).toEqual(["rejected", ["codec"]])
     expect(verdict({ audioCodec: "pcm_s16le" })).toEqual(approved)
     expect(verdict({ audioCodec: "ac3" })).toEqual(["rejected", ["audio"]])

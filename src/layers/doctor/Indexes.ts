@@ -106,7 +106,10 @@ export const expectedIndexes: Readonly<Record<string, Readonly<Record<string, Ex
     campaigns_search: serves("gin (search)", "RewardStore.list")
   },
   "rewards.slots": {
-    slots_member: serves("btree (campaign_id, user_id) WHERE (status <> 'released'::text)", "RewardStore.intend"),
+    slots_member: serves(
+      "btree (campaign_id, user_id) WHERE (status <> 'released'::text)",
+      "RewardStore.intend RewardStore.taken"
+    ),
     slots_pending: serves(
       "btree (user_id) WHERE (status = ANY (ARRAY['reserving'::text, 'reserved'::text]))",
       "RewardStore.isInvolved"

@@ -55,6 +55,7 @@ export const rewardQueries = (
     setStatus: after(insert, store.setStatus(campaign.id, "draft", "active")),
     edit: after(insert, store.edit(campaign.id, { title: "doctor", brief: "doctor", closesAt: Option.none() })),
     intend: after(insert, intend),
+    taken: store.taken([real.campaignId, campaign.id]),
     slot: store.slot(real.slotId),
     keep: after(taken, store.keep(slot.submissionId)),
     claim: after(taken, store.claim(slot.submissionId)),

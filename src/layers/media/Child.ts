@@ -1,6 +1,5 @@
 import { Clock, Deferred, Effect, Schedule } from "effect"
-import { spawn } from "node:child_process"
-import type { ChildProcessWithoutNullStreams } from "node:child_process"
+import { type ChildProcess, spawn, type StdioOptions } from "node:child_process"
 import { readdir, readFile } from "node:fs/promises"
 import { MediaEngineFailed } from "../../services/MediaEngine.ts"
 
@@ -21,7 +20,7 @@ const longestOutput = 768 * 1024
 const longestErrors = 4 * 1024
 
 // Also after the child itself is gone: what it started may not be.
-const killGroup = (child: ChildProcessWithoutNullStreams) => {
+const killGroup = (child: ChildProcess) => {
   if (child.pid === undefined) return
   try {
     process.kill(-child.pid, "SIGKILL")
@@ -31,18 +30,18 @@ const killGroup = (child: ChildProcessWithoutNullStreams) => {
   }
 }
 
-const collect = (child: ChildProcessWithoutNullStreams, done: Deferred.Deferred<Exit, MediaEngineFailed>) => {
+const collect = (child: ChildProcess, done: Deferred.Deferred<Exit, MediaEngineFailed>) => {
   let output = ""
   let errors = ""
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
     output += text
     if (output.length > longestOutput) killGroup(child)
   })
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     if (errors.length < longestErrors) errors = (errors + text).slice(0, longestErrors)
   })
   // A child that dies before it has read its job breaks this pipe; its exit says why.
-  child.stdin.on("error", () => {})
+  child.stdin?.on("error", () => {})
   child.on("error", (error) => {
     Deferred.doneUnsafe(done, Effect.fail(new MediaEngineFailed({ reason: "spawn_failed", detail: error.message })))
   })
@@ -54,20 +53,24 @@ const collect = (child: ChildProcessWithoutNullStreams, done: Deferred.Deferred<
 }
 
 /**
- * Starts a program as the leader of a process group of its own, with an empty environment, writes `line` to it and leaves
- * its standard input open. Closing the scope kills the group and waits until it is gone.
+ * Starts a program as the leader of a process group of its own, with an empty environment and one open file, writes `line` to
+ * it and leaves its standard input open. Closing the scope kills the group and waits until it is gone.
  */
-export const startChild = (argv: ReadonlyArray<string>, line: string) =>
+export const startChild = (argv: ReadonlyArray<string>, line: string, file: number) =>
   Effect.acquireRelease(
     Effect.gen(function*() {
       const done = yield* Deferred.make<Exit, MediaEngineFailed>()
       const [program = process.execPath, ...args] = argv
       const child = yield* Effect.try({
-        try: () => spawn(program, args, { env: {}, cwd: "/", shell: false, detached: true, stdio: "pipe" }),
+        try: () => {
+          // The file is the child's number 3, see Whole.ts.
+          const stdio: StdioOptions = ["pipe", "pipe", "pipe", file]
+          return spawn(program, args, { env: {}, cwd: "/", shell: false, detached: true, stdio })
+        },
         catch: (cause) => new MediaEngineFailed({ reason: "spawn_failed", detail: String(cause) })
       })
       collect(child, done)
-      child.stdin.write(`${line}\n`)
+      child.stdin?.write(`${line}\n`)
       return { child, done }
     }),
     ({ child, done }) =>

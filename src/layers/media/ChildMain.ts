@@ -1,10 +1,11 @@
 // The child program: one job in, one answer out, then gone. See Engine.ts for the guards it runs under.
 import { AV_LOG_QUIET } from "node-av/constants"
 import { Log } from "node-av/lib"
-import { readFileSync, statSync } from "node:fs"
+import { fstatSync, readFileSync } from "node:fs"
 import { measure } from "./Measure.ts"
 import type { Time } from "./Measure.ts"
 import type { Answer, Job, Phase } from "./Protocol.ts"
+import { videoFd } from "./Whole.ts"
 
 const phases: Array<Phase> = []
 const now = () => performance.timeOrigin + performance.now()
@@ -39,11 +40,11 @@ const respond = (findings: Found): void => {
 }
 
 /** What is judged must be what was uploaded, whole: a file that somebody still writes to has no end to wait for. */
-const whileUnchanged = async (path: string, work: () => Promise<Found>): Promise<Found> => {
-  const { ino, mtimeMs, size } = statSync(path)
+const whileUnchanged = async (work: () => Promise<Found>): Promise<Found> => {
+  const { mtimeMs, size } = fstatSync(videoFd)
   const changed = () => {
-    const now = statSync(path, { throwIfNoEntry: false })
-    return now?.ino !== ino || now.mtimeMs !== mtimeMs || now.size !== size
+    const now = fstatSync(videoFd)
+    return now.mtimeMs !== mtimeMs || now.size !== size
   }
   const refusal: Found = { _tag: "Truncated", detail: "it changed while it was read" }
   const watch = setInterval(() => {
@@ -59,7 +60,7 @@ const whileUnchanged = async (path: string, work: () => Promise<Found>): Promise
 const run = async (line: string): Promise<void> => {
   phases.push({ name: "media.start", startMs: performance.timeOrigin, endMs: now(), attributes: {} })
   const job: Job = JSON.parse(line)
-  respond(await whileUnchanged(job.path, () => measure(job, time)))
+  respond(await whileUnchanged(() => measure(job, time)))
 }
 
 const fail = (error: unknown): void => {

@@ -1,8 +1,8 @@
 import { Effect, Exit as EffectExit, Layer, Option, Schema } from "effect"
 import type { Tracer } from "effect"
 import { Headers, HttpTraceContext } from "effect/http"
-import { stat } from "node:fs/promises"
-import { resolve } from "node:path"
+import { constants } from "node:fs"
+import { type FileHandle, open } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import { MediaEngine, MediaEngineFailed } from "../../services/MediaEngine.ts"
 import type { MediaReport } from "../../services/MediaEngine.ts"
@@ -52,8 +52,22 @@ const readAnswer = (exit: Exit): Effect.Effect<Answer, MediaEngineFailed> =>
     )
     : Effect.fail(whyNoAnswer(exit))
 
-/** A file that is not there is left to the child, which says so. */
-const sizeOf = (path: string) => Effect.promise(() => stat(path).then(({ size }) => size, () => 0))
+/**
+ * The one file that a child gets. Not what a link leads to, and not a pipe, whose end nobody knows: opening one without
+ * O_NONBLOCK would wait for its writer.
+ */
+const openVideo = (path: string) =>
+  Effect.acquireRelease(
+    Effect.tryPromise({
+      try: () => open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK),
+      catch: (cause) => failed("spawn_failed", `the video cannot be opened: ${String(cause)}`)
+    }),
+    (file) => Effect.promise(() => file.close())
+  ).pipe(Effect.flatMap(Effect.fnUntraced(function*(file: FileHandle) {
+    const stat = yield* Effect.promise(() => file.stat())
+    if (!stat.isFile()) return yield* failed("spawn_failed", "the video is no regular file")
+    return { fd: file.fd, size: stat.size }
+  })))
 
 const tooLarge = (limit: number): MediaReport => ({
   findings: { _tag: "TooCostly", detail: `it is larger than ${limit} bytes` },
@@ -84,10 +98,10 @@ const recordPhases = Effect.fnUntraced(function*(phases: ReadonlyArray<Phase>, p
 
 const runChild = (options: EngineOptions, guards: Guards) =>
   Effect.fn("media.child")(
-    function*(job: Job, jobId: string) {
+    function*(job: Job, jobId: string, file: number) {
       const argv = [...guards.prefix, process.execPath, "--max-old-space-size=128", options.program]
       const span = yield* Effect.option(Effect.currentSpan)
-      const child = yield* startChild(argv, JSON.stringify(job))
+      const child = yield* startChild(argv, JSON.stringify(job), file)
       // Idle priority counts within a session only, and the child leads one of its own.
       if (options.idle) yield* Effect.forkScoped(lowerSession(child.pid, 19))
       yield* Effect.annotateCurrentSpan({
@@ -137,20 +151,20 @@ const layer = (overrides: Partial<EngineOptions> = {}): Layer.Layer<MediaEngine>
         MediaEngine["Service"]["analyse"]
       >[0]) {
         yield* Effect.annotateCurrentSpan("midnight.job.id", jobId)
-        if ((yield* sizeOf(path)) > options.fileBytes) return tooLarge(options.fileBytes)
+        const video = yield* openVideo(path)
+        if (video.size > options.fileBytes) return tooLarge(options.fileBytes)
         const job: Job = {
-          path: resolve(path),
           maxSeconds: rules.maxSeconds,
           maxPixels: Math.min(rules.maxPixels, options.maxPixels),
           cpuSeconds: options.cpuSeconds * 0.9
         }
-        const { cpuSeconds, findings, peakBytes } = yield* run(job, jobId)
+        const { cpuSeconds, findings, peakBytes } = yield* run(job, jobId, video.fd)
         yield* Effect.annotateCurrentSpan({
           "midnight.media.findings": findings._tag,
           "midnight.media.cpu_seconds": cpuSeconds
         })
         return { findings, cpuSeconds, peakBytes }
-      })
+      }, Effect.scoped)
       return MediaEngine.of({
         guards: guards.guards,
         analyse: (input) => analyse(input).pipe(continueTrace(input.traceparent))

@@ -2,6 +2,7 @@ import { Effect } from "effect"
 import { execFile } from "node:child_process"
 import { existsSync } from "node:fs"
 import { access } from "node:fs/promises"
+import { fileURLToPath } from "node:url"
 import type { Guard } from "../../services/MediaEngine.ts"
 
 /** What one child may use. Sizes in bytes, times in seconds. */
@@ -34,10 +35,24 @@ interface Wall {
   readonly ways: ReadonlyArray<ReadonlyArray<string>>
 }
 
+// The program itself, to be tried: a user of no rights may not reach where it is installed.
+const program = fileURLToPath(new URL("./ChildMain.ts", import.meta.url))
+const loading = [process.execPath, "-e", `import(${JSON.stringify(program)}).then(() => process.exit(0))`]
+
 // A user that nothing else runs as, so that the child can signal, trace and overwrite nobody. Nothing on a usual machine has
 // this number: below it are the system's and people's users, above it systemd's dynamic ones and `nobody`.
 const ownUser = "60999"
-const readOnly = "-all,+dac_read_search"
+const asOwnUser = (rights: string) => [
+  "setpriv",
+  `--reuid=${ownUser}`,
+  `--regid=${ownUser}`,
+  "--clear-groups",
+  `--inh-caps=${rights}`,
+  `--ambient-caps=${rights}`,
+  `--bounding-set=${rights}`
+]
+const withoutRights = asOwnUser("-all")
+const isWithoutRights = (prefix: ReadonlyArray<string>) => prefix.includes("--bounding-set=-all")
 
 const lowest = [["nice", "-n", "19"], ["chrt", "--idle", "0"]]
 
@@ -65,31 +80,21 @@ const walls = (limits: ChildLimits): ReadonlyArray<Wall> => [
   { name: "idle_priority", ways: limits.idle ? yielding : [] },
   // When the whole machine runs out of memory, the kernel takes this process and not the database.
   { name: "first_out_of_memory", ways: [["choom", "-n", "1000", "--"]] },
-  // Root can become somebody else, who keeps one right: to read. The spool is private, and so may be the program's folder.
-  {
-    name: "own_user",
-    ways: [[
-      "setpriv",
-      `--reuid=${ownUser}`,
-      `--regid=${ownUser}`,
-      "--clear-groups",
-      `--inh-caps=${readOnly}`,
-      `--ambient-caps=${readOnly}`,
-      `--bounding-set=${readOnly}`
-    ]]
-  },
+  // Root can become somebody else, who keeps at most one right: to read, where the program's own folder is private.
+  { name: "own_user", ways: [withoutRights, asOwnUser("-all,+dac_read_search")] },
   // Last, because the kernel forgets the parent-death signal when user namespaces or credentials change.
   { name: "parent_death_signal", ways: [["setpriv", "--no-new-privs", "--pdeathsig", "KILL"]] }
 ]
 
 /** Whether Node starts behind these words. A trial is the only proof: a container may have the tool and forbid its use. */
 const works = (prefix: ReadonlyArray<string>) => {
-  const [program, ...args] = [...prefix, process.execPath, "--version"]
+  // Without rights it must still read all that the child's program is made of.
+  const [program, ...args] = [...prefix, ...(isWithoutRights(prefix) ? loading : [process.execPath, "--version"])]
   return Effect.callback<boolean>((resume) => {
     const trial = execFile(
       program ?? process.execPath,
       args,
-      { env: {}, timeout: 5_000, killSignal: "SIGKILL" },
+      { env: {}, timeout: 20_000, killSignal: "SIGKILL" },
       (error) => resume(Effect.succeed(error === null))
     )
     return Effect.sync(() => trial.kill("SIGKILL"))
@@ -112,6 +117,7 @@ export const probeGuards = Effect.fnUntraced(function*(limits: ChildLimits) {
     }
     guards.push({ name, active: prefix !== before })
   }
+  guards.push({ name: "reads_only_its_video", active: isWithoutRights(prefix) })
   guards.push({ name: "memory_watchdog", active: yield* canReadProc })
   const missing = guards.filter((guard) => !guard.active).map((guard) => guard.name)
   if (missing.length > 0) {

@@ -2,21 +2,23 @@
 import { AV_DISPOSITION_ATTACHED_PIC, AVERROR_EOF, AVMEDIA_TYPE_AUDIO, AVMEDIA_TYPE_VIDEO } from "node-av/constants"
 import { avGetCodecName, Dictionary, FormatContext, Packet } from "node-av/lib"
 import type { Frame, Stream } from "node-av/lib"
-import { open as openFile } from "node:fs/promises"
+import { fstatSync } from "node:fs"
 import { setImmediate } from "node:timers/promises"
-import type { Findings } from "../../domain/MediaFacts.ts"
+import type { Container, Findings } from "../../domain/MediaFacts.ts"
+import { containerOf } from "./Container.ts"
 import { explain, openTrack, OutOfMemory, secondsOf } from "./Decode.ts"
 import type { Track } from "./Decode.ts"
 import { makeSoundDetector } from "./Detectors.ts"
 import type { Job, Phase } from "./Protocol.ts"
 import { channelsOf } from "./Samples.ts"
 import { makeWatcher } from "./Watcher.ts"
-import { bytesMissing } from "./Whole.ts"
+import { bytesMissing, readAt, videoFd } from "./Whole.ts"
 
 type Found = typeof Findings.Encoded
 type Opened = {
   readonly context: FormatContext
   readonly bytes: number
+  readonly container: Container
   readonly video: Stream
   readonly audio: Stream | null
 }
@@ -25,23 +27,18 @@ export type Time = <A>(name: string, work: () => Promise<A>, describe: (result: 
 
 /** What the first bytes claim to be: a file that says it is a video and cannot be opened is a damaged video. */
 const claimOf = (head: Buffer): "mp4" | "matroska" | null => {
+  if (head.length < 8) return null
   if (["ftyp", "moov", "mdat", "wide"].includes(head.toString("latin1", 4, 8))) return "mp4"
   return head.readUInt32BE(0) === 0x1a45dfa3 ? "matroska" : null
 }
 
-const lookAt = async (path: string): Promise<{ readonly bytes: number; readonly claimsVideo: boolean } | Found> => {
-  const file = await openFile(path, "r")
-  try {
-    const { size } = await file.stat()
-    if (size === 0) return { _tag: "Empty" }
-    const { buffer } = await file.read(Buffer.alloc(12), 0, 12, 0)
-    const claim = claimOf(buffer)
-    const missing = claim === null ? 0 : await bytesMissing(file, size, claim)
-    if (missing > 0) return { _tag: "Truncated", detail: `${missing} bytes are missing at its end` }
-    return { bytes: size, claimsVideo: claim !== null }
-  } finally {
-    await file.close()
-  }
+const lookAt = (file: number): { readonly bytes: number; readonly claimsVideo: boolean } | Found => {
+  const { size } = fstatSync(file)
+  if (size === 0) return { _tag: "Empty" }
+  const claim = claimOf(readAt(file, 0, 12))
+  const missing = claim === null ? 0 : bytesMissing(file, size, claim)
+  if (missing > 0) return { _tag: "Truncated", detail: `${missing} bytes are missing at its end` }
+  return { bytes: size, claimsVideo: claim !== null }
 }
 
 const tooLarge = (stream: Stream, job: Job): Found | null => {
@@ -57,7 +54,7 @@ const declaredSeconds = (context: FormatContext, stream: Stream): number =>
 const outlasting = 0.5
 
 const openInput = async (job: Job): Promise<Opened | Found> => {
-  const seen = await lookAt(job.path)
+  const seen = lookAt(videoFd)
   if ("_tag" in seen) return seen
   const unreadable = (detail: string): Found =>
     seen.claimsVideo
@@ -66,11 +63,12 @@ const openInput = async (job: Job): Promise<Opened | Found> => {
   const context = new FormatContext()
   // Without the format list, a playlist could name any other file of this machine as its media.
   const opened = await context.openInput(
-    `file:${job.path}`,
+    "fd:",
     null,
     Dictionary.fromObject({
       format_whitelist: "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm",
-      protocol_whitelist: "file",
+      protocol_whitelist: "fd",
+      fd: String(videoFd),
       max_streams: "32",
       err_detect: "crccheck+bitstream+buffer+explode"
     })
@@ -85,7 +83,8 @@ const openInput = async (job: Job): Promise<Opened | Found> => {
   const audio = context.streams.find((stream) => stream.codecpar.codecType === AVMEDIA_TYPE_AUDIO) ?? null
   const longest = Math.max(0, ...context.streams.map((stream) => declaredSeconds(context, stream)))
   if (longest > job.maxSeconds + outlasting) return { _tag: "TooLong", seconds: longest }
-  return tooLarge(video, job) ?? { context, bytes: seen.bytes, video, audio }
+  const container = containerOf(videoFd, context.iformat?.name ?? "")
+  return tooLarge(video, job) ?? { context, bytes: seen.bytes, container, video, audio }
 }
 
 /** Reads every packet once, in file order; a Found ends the reading early. */
@@ -162,7 +161,7 @@ const decodeAll = async (opened: Opened, job: Job): Promise<Found> => {
   const declared = declaredSeconds(opened.context, opened.video)
   return {
     _tag: "MediaFacts",
-    container: opened.context.iformat?.name ?? "unknown",
+    container: opened.container,
     bytes: opened.bytes,
     measuredSeconds: seconds,
     declaredSeconds: declared > 0 ? declared : null,
@@ -191,7 +190,7 @@ const decodeAll = async (opened: Opened, job: Job): Promise<Found> => {
 const describeOpened = (opened: Opened | Found): Phase["attributes"] =>
   "_tag" in opened
     ? { "midnight.media.findings": opened._tag }
-    : { "midnight.media.container": opened.context.iformat?.name ?? "unknown", "midnight.media.bytes": opened.bytes }
+    : { "midnight.media.container": opened.container, "midnight.media.bytes": opened.bytes }
 
 const describeFound = (found: Found): Phase["attributes"] =>
   found._tag === "MediaFacts"

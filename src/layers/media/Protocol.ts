@@ -3,7 +3,6 @@ import { Findings } from "../../domain/MediaFacts.ts"
 
 /** What the engine asks of its child: one line of JSON on its standard input, which then stays open until the answer. */
 export interface Job {
-  readonly path: string
   readonly maxSeconds: number
   readonly maxPixels: number
   /** What the child may spend before it says that the file costs too much. */

@@ -29,8 +29,8 @@ export interface ClipOptions {
   readonly fps?: number
   /** Covers most of the picture with things of its own: without it every clip of a kind shows the same. */
   readonly seed?: number
-  /** H.264 and AAC in MP4 by default, the same in MPEG-TS; webm is VP8 and Opus. */
-  readonly format?: "mp4" | "mpegts" | "webm"
+  /** H.264 and AAC in MP4 by default, the same in QuickTime, Matroska, 3GP and MPEG-TS; webm is VP8 and Opus. */
+  readonly format?: "mp4" | "mov" | "matroska" | "3gp" | "mpegts" | "webm"
 }
 
 /** Tiles, each of a shade of its own, over three quarters of the picture: two seeds have little to see in common. */
