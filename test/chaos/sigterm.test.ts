@@ -70,8 +70,8 @@ it.live(
       )
       const heads = yield* Effect.promise(() => makeHeads(ground.keys, members))
       const { close, send } = transferer(server.port, heads)
-      const client = async (member: number) => {
-        for (;;) {
+      const client = async (first: number) => {
+        for (let member = first;; member = (member + clients) % members) {
           const outcome = await send(member)
           outcomes.push(outcome)
           // Nobody listens any more.

@@ -43,7 +43,7 @@ describe("processes of video", () => {
     Effect.gen(function*() {
       const engine = yield* MediaEngine
       const { findings } = yield* engine.analyse({
-        path: "nothing.mp4",
+        path: import.meta.filename,
         jobId: "priority",
         rules: defaultRules,
         traceparent: Option.none()

@@ -1,6 +1,7 @@
 import { PgClient } from "@effect/sql-pg"
 import { Effect, Layer } from "effect"
 import { createHash } from "node:crypto"
+import { open } from "node:fs/promises"
 import { SubmissionId } from "../../src/domain/Ids.ts"
 import { measure } from "../../src/layers/media/Measure.ts"
 import { ownerPool, pool } from "../../src/layers/Pools.ts"
@@ -43,8 +44,9 @@ export const submitted = Effect.fnUntraced(
 
 /** What the child measures of a file, in this process: the same decoder, sampler and fingerprint, without the walls. */
 export const fingerprintOfFile = async (path: string): Promise<Uint8Array> => {
-  const job = { path, maxBytes: 209_715_200, maxSeconds: 600, maxPixels: 8_912_896, cpuSeconds: Infinity }
-  const found = await measure(job, (_name, work) => work())
+  await using file = await open(path)
+  const job = { maxSeconds: 600, maxPixels: 8_912_896, cpuSeconds: Infinity }
+  const found = await measure(file.fd, job, (_name, work) => work())
   if (found._tag !== "MediaFacts") throw new Error(`${path}: ${found._tag}`)
   return Buffer.from(found.fingerprint, "base64")
 }

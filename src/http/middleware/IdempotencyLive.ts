@@ -101,8 +101,8 @@ export const IdempotencyLive = Layer.effect(
 )
 
 /**
- * The path as the route's pattern spells it. The router takes a path in many spellings (letter case, %-escapes, repeated and
- * trailing slashes), and a key must mean the same in all of them: a proxy on the way may change the spelling of a retry.
+ * The path as the route's pattern spells it. The router takes a path with letters spelt as %-escapes too, and a key
+ * must mean the same in both: a proxy on the way may change the spelling of a retry.
  */
 const pathOf = (pattern: string, params: Readonly<Record<string, string | undefined>>): string =>
   pattern.replace(/:(\w+)/g, (_, name: string) => params[name] ?? "")

@@ -60,7 +60,7 @@ const whileUnchanged = async (work: () => Promise<Found>): Promise<Found> => {
 const run = async (line: string): Promise<void> => {
   phases.push({ name: "media.start", startMs: performance.timeOrigin, endMs: now(), attributes: {} })
   const job: Job = JSON.parse(line)
-  respond(await whileUnchanged(() => measure(job, time)))
+  respond(await whileUnchanged(() => measure(videoFd, job, time)))
 }
 
 const fail = (error: unknown): void => {

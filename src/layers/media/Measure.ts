@@ -12,7 +12,7 @@ import { makeSoundDetector } from "./Detectors.ts"
 import type { Job, Phase } from "./Protocol.ts"
 import { channelsOf } from "./Samples.ts"
 import { makeWatcher } from "./Watcher.ts"
-import { bytesMissing, readAt, videoFd } from "./Whole.ts"
+import { bytesMissing, readAt } from "./Whole.ts"
 
 type Found = typeof Findings.Encoded
 type Opened = {
@@ -53,8 +53,8 @@ const declaredSeconds = (context: FormatContext, stream: Stream): number =>
 /** A sound track ends with a whole packet and so may outlast the picture; the rules judge the picture's length exactly. */
 const outlasting = 0.5
 
-const openInput = async (job: Job): Promise<Opened | Found> => {
-  const seen = lookAt(videoFd)
+const openInput = async (file: number, job: Job): Promise<Opened | Found> => {
+  const seen = lookAt(file)
   if ("_tag" in seen) return seen
   const unreadable = (detail: string): Found =>
     seen.claimsVideo
@@ -68,7 +68,7 @@ const openInput = async (job: Job): Promise<Opened | Found> => {
     Dictionary.fromObject({
       format_whitelist: "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm",
       protocol_whitelist: "fd",
-      fd: String(videoFd),
+      fd: String(file),
       max_streams: "32",
       err_detect: "crccheck+bitstream+buffer+explode"
     })
@@ -83,7 +83,7 @@ const openInput = async (job: Job): Promise<Opened | Found> => {
   const audio = context.streams.find((stream) => stream.codecpar.codecType === AVMEDIA_TYPE_AUDIO) ?? null
   const longest = Math.max(0, ...context.streams.map((stream) => declaredSeconds(context, stream)))
   if (longest > job.maxSeconds + outlasting) return { _tag: "TooLong", seconds: longest }
-  const container = containerOf(videoFd, context.iformat?.name ?? "")
+  const container = containerOf(file, context.iformat?.name ?? "")
   return tooLarge(video, job) ?? { context, bytes: seen.bytes, container, video, audio }
 }
 
@@ -201,10 +201,10 @@ const describeFound = (found: Found): Phase["attributes"] =>
     }
     : { "midnight.media.findings": found._tag }
 
-/** Measures one file, in phases. */
-export const measure = async (job: Job, time: Time): Promise<Found> => {
+/** Measures one file that was opened for reading, in phases. */
+export const measure = async (file: number, job: Job, time: Time): Promise<Found> => {
   try {
-    const opened = await time("media.open", () => openInput(job), describeOpened)
+    const opened = await time("media.open", () => openInput(file, job), describeOpened)
     if ("_tag" in opened) return opened
     const decode = () => decodeAll(opened, job).finally(() => opened.context.closeInput())
     return await time("media.decode", decode, describeFound)

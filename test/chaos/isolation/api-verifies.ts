@@ -1,5 +1,6 @@
 // The API process with the verification of videos in it, decoding and all: what the video process is there to prevent.
 import { Effect, Layer, Schema } from "effect"
+import { open } from "node:fs/promises"
 import { Findings } from "../../../src/domain/MediaFacts.ts"
 import { ApiLive } from "../../../src/layers/ApiLive.ts"
 import { measure } from "../../../src/layers/media/Measure.ts"
@@ -14,10 +15,10 @@ const inThisProcess = Layer.succeed(MediaEngine, {
   guards: [],
   analyse: ({ path, rules }) =>
     Effect.tryPromise({
-      try: () => {
+      try: async () => {
         const { maxPixels, maxSeconds } = rules
-        const job = { path, maxBytes: 268_435_456, maxSeconds, maxPixels, cpuSeconds: 3_600 }
-        return measure(job, (_name, work) => work())
+        await using file = await open(path)
+        return await measure(file.fd, { maxSeconds, maxPixels, cpuSeconds: 3_600 }, (_name, work) => work())
       },
       catch: (cause) => cause
     }).pipe(
