@@ -1,4 +1,4 @@
-import { Config, Effect, Layer, Option, Result, Schema } from "effect"
+import { Config, Effect, Layer, Option, Redacted, Result, Schema } from "effect"
 import { IpNetwork, NetAddress } from "effect/net"
 import { ClientAddress } from "../http/middleware/ClientAddress.ts"
 import { Limits } from "../http/middleware/Limits.ts"
@@ -34,10 +34,20 @@ const trustedProxies = Config.Array(ProxyEntry, "TRUSTED_PROXIES").pipe(
   )
 )
 
+/** What the client would refuse only once it is made, long after the start. What was given is not said: it holds a password. */
+const RedisUrl = Schema.String.check(
+  Schema.makeFilter((text: string) => {
+    const url = URL.canParse(text) ? new URL(text) : undefined
+    return (url !== undefined && /^rediss?:$/.test(url.protocol) && url.hostname !== "" &&
+      /^\/?\d*$/.test(url.pathname))
+      || "a URL such as redis://127.0.0.1:6379 or rediss://user:password@redis.example.org:6380/0"
+  })
+)
+
 /** Counters in Redis where REDIS_URL is set, for several API processes; else in memory, for one. */
 const store = Layer.unwrap(
   Effect.gen(function*() {
-    const url = yield* Config.option(Config.Redacted("REDIS_URL"))
+    const url = yield* Config.option(Config.map(Config.schema(RedisUrl, "REDIS_URL"), Redacted.make))
     // What a request waits for the store at most, before its policy says what becomes of it uncounted.
     const longest = yield* duration("REDIS_CALL_LIMIT", "50 millis", { from: "5 millis", to: "1 second" })
     return Option.match(url, { onNone: () => boundedMemoryStore, onSome: (url) => redisStore(url, longest) })

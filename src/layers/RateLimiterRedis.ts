@@ -4,8 +4,8 @@ import { createClient } from "redis"
 
 const failuresToOpen = 5
 const pauseMillis = 1_000
-/** So many failures after that, of one question a second, the connection is taken for dead, and every ten more another one. */
-const failuresToReplace = failuresToOpen + 3
+/** So many of the questions that are then asked, one a second, and the connection is taken for dead; every ten more, another one. */
+const probesToReplace = 3
 const handshake = Duration.seconds(10)
 
 const away = (message: string, cause?: unknown) =>
@@ -21,19 +21,21 @@ const redisError = (cause: unknown) => new Redis.RedisError({ cause })
 const connected = (url: Redacted.Redacted) =>
   Effect.gen(function*() {
     const client = yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        createClient({
-          url: Redacted.value(url),
-          // While there is no connection a command fails at once; queued, it would be counted long after its request.
-          disableOfflineQueue: true,
-          commandsQueueMaxLength: 10_000,
-          socket: {
-            connectTimeout: 2_000,
-            // For good: the client's own default gives up when Redis is away at start.
-            reconnectStrategy: (retries) => Math.min(2_000, 50 * 2 ** Math.min(retries, 6))
-          }
-        })
-      ),
+      Effect.try({
+        try: () =>
+          createClient({
+            url: Redacted.value(url),
+            // While there is no connection a command fails at once; queued, it would be counted long after its request.
+            disableOfflineQueue: true,
+            commandsQueueMaxLength: 10_000,
+            socket: {
+              connectTimeout: 2_000,
+              // For good: the client's own default gives up when Redis is away at start.
+              reconnectStrategy: (retries) => Math.min(2_000, 50 * 2 ** Math.min(retries, 6))
+            }
+          }),
+        catch: redisError
+      }),
       (client) => Effect.sync(() => client.destroy())
     )
     const log = Effect.runForkWith(yield* Effect.context<never>())
@@ -72,6 +74,7 @@ export const redisStore = (
       let store: typeof library | undefined
       let failures = 0
       let closedUntil = 0
+      let probesFailed = 0
 
       let dead = Deferred.makeUnsafe<void>()
 
@@ -89,11 +92,10 @@ export const redisStore = (
       )
       yield* Effect.forkScoped(Effect.forever(Effect.andThen(connection, Effect.sleep("100 millis"))))
 
-      const failed = (now: number, cause: RateLimiter.RateLimiterError) => {
+      const failed = (now: number, cause: RateLimiter.RateLimiterError, isProbe: boolean) => {
         closedUntil = ++failures >= failuresToOpen ? now + pauseMillis : 0
-        if (failures >= failuresToReplace && (failures - failuresToReplace) % 10 === 0) {
-          Deferred.doneUnsafe(dead, Effect.void)
-        }
+        // What was asked before it was known that Redis is slow all fails at once, and says nothing about the connection.
+        if (isProbe && ++probesFailed % 10 === probesToReplace) Deferred.doneUnsafe(dead, Effect.void)
         // Said once per outage, not once per request.
         return failures === failuresToOpen
           ? Effect.andThen(
@@ -105,6 +107,7 @@ export const redisStore = (
       const succeeded = Effect.suspend(() => {
         const was = failures
         failures = 0
+        probesFailed = 0
         closedUntil = 0
         return was >= failuresToOpen ? Effect.logInfo("Redis answers again; requests are counted") : Effect.void
       })
@@ -116,7 +119,8 @@ export const redisStore = (
             const now = clock.currentTimeMillisUnsafe()
             if (now < closedUntil) return Effect.fail(away("Redis did not answer a moment ago"))
             // One request at a time finds out whether it is back.
-            if (failures >= failuresToOpen) closedUntil = now + pauseMillis
+            const isProbe = failures >= failuresToOpen
+            if (isProbe) closedUntil = now + pauseMillis
             const call = store === undefined
               ? Effect.fail(away("Redis has not been reached yet"))
               : Effect.timeoutOrElse(store.fixedWindow(options), {
@@ -124,7 +128,7 @@ export const redisStore = (
                 orElse: () => Effect.fail(away("Redis did not answer in time"))
               })
             return Effect.matchEffect(call, {
-              onFailure: (cause) => failed(clock.currentTimeMillisUnsafe(), cause),
+              onFailure: (cause) => failed(clock.currentTimeMillisUnsafe(), cause, isProbe),
               onSuccess: (counted) => failures === 0 ? Effect.succeed(counted) : Effect.as(succeeded, counted)
             })
           })

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs"
 import { Limits } from "../../src/http/middleware/Limits.ts"
 import { perUser } from "../../src/http/middleware/Policies.ts"
 import { configurable, figuresLive, variableOf } from "../../src/layers/LimitFigures.ts"
+import { LimitsLive } from "../../src/layers/LimitsLive.ts"
 
 const limits = (environment: Record<string, string>) =>
   Limits.layer.pipe(
@@ -29,6 +30,22 @@ it.effect("a limit that is none ends the start with its variable", () =>
     for (const wrong of ["0/1m", "-1/1m", "5", "5/1d", "5/25h", "1e3/1m", "5/m", "99999999/1s"]) {
       const { message } = yield* Effect.flip(Effect.scoped(Layer.build(limits({ LIMIT_USER: wrong }))))
       assert.include(message, "LIMIT_USER", wrong)
+    }
+  }))
+
+it.effect("a REDIS_URL that Redis's client would not take ends the start, and its password is not said", () =>
+  Effect.gen(function*() {
+    for (
+      const wrong of ["redis.example.org:6379", "rediss//x", "http://127.0.0.1:6379", "redis://:hunter2@host/zero"]
+    ) {
+      const starting = Layer.build(
+        Layer.fresh(LimitsLive).pipe(
+          Layer.provide(ConfigProvider.layer(ConfigProvider.fromUnknown({ REDIS_URL: wrong })))
+        )
+      )
+      const { message } = yield* Effect.flip(Effect.scoped(starting))
+      assert.include(message, "redis://127.0.0.1:6379", wrong)
+      assert.notInclude(message, "hunter2")
     }
   }))
 
