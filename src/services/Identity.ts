@@ -65,7 +65,7 @@ export class Identity extends Context.Service<Identity, {
           yield* events.record({ kind: "roles_changed", userId, roles })
           return { ...changed.value, id: yield* store.revocationOf(userId) }
         })))
-        yield* revocations.note([accountStands(userId, user.roles, id)])
+        yield* revocations.note(accountStands(userId, user.roles, id))
         return user
       })
 

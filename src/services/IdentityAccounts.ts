@@ -91,7 +91,7 @@ const make = Effect.gen(function*() {
         yield* events.record({ kind: "account_erased", userId, by: userId, sessionId })
         return [ended, yield* store.revocationOf(userId)] as const
       })))
-      yield* revocations.note([...ended.map(sessionEnded), accountStands(userId, null, id)])
+      yield* revocations.note([...ended.map(sessionEnded), ...accountStands(userId, null, id)])
     })
   })
 })

@@ -56,7 +56,7 @@ const make = Effect.gen(function*() {
     const [changed, id] = yield* withDatabase(store.transaction(Effect.all([change, store.revocationOf(userId)])))
     if (Option.isNone(changed)) return yield* nobody()
     const { disabledAt, user } = changed.value
-    yield* revocations.note([accountStands(userId, Option.isSome(disabledAt) ? null : user.roles, id)])
+    yield* revocations.note(accountStands(userId, Option.isSome(disabledAt) ? null : user.roles, id))
     return viewOf(changed.value)
   })
 

@@ -13,18 +13,14 @@ const stale = 2_000
 export const sessionEnded = (sessionId: SessionId): RevocationRow => ({ sessionId, userId: null, roles: null })
 /**
  * Roles: tokens that name others are out of date. None: the account may do nothing. The id is that of the row which the change
- * wrote; a change that comes to be known after a later one is told from it by that alone.
+ * wrote; a change that comes to be known after a later one is told from it by that alone. A change that wrote none changed
+ * nothing of how the account stands, and must not undo what another process has changed since.
  */
 export const accountStands = (
   userId: UserId,
   roles: ReadonlyArray<Role> | null,
   id: bigint | undefined
-): RevocationRow => ({
-  sessionId: null,
-  userId,
-  roles,
-  ...(id === undefined ? {} : { id })
-})
+): ReadonlyArray<RevocationRow> => id === undefined ? [] : [{ sessionId: null, userId, roles, id }]
 
 /**
  * Access tokens that must not be taken although they verify: of sessions that ended, of disabled accounts, with roles that

@@ -180,12 +180,12 @@ layer(Tokens)("access tokens", (it) => {
       const tokens = yield* AccessTokens
       const revocations = yield* Revocations
       const signed = yield* tokens.sign(principal)
-      yield* revocations.note([accountStands(userId, ["member"], undefined)])
+      yield* revocations.note(accountStands(userId, ["member"], 1n))
       assert.strictEqual((yield* Effect.flip(tokens.verify(signed)))._tag, "Unauthorized")
       const next: Principal = { ...principal, roles: ["member"] }
       const renewed = yield* tokens.sign(next)
       assert.deepStrictEqual(yield* tokens.verify(renewed), next)
-      yield* revocations.note([accountStands(userId, null, undefined)])
+      yield* revocations.note(accountStands(userId, null, 2n))
       assert.strictEqual((yield* Effect.flip(tokens.verify(renewed)))._tag, "Unauthorized")
     }))
 })
