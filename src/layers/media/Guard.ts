@@ -87,9 +87,8 @@ const walls = (limits: ChildLimits): ReadonlyArray<Wall> => [
 ]
 
 /** Whether Node starts behind these words. A trial is the only proof: a container may have the tool and forbid its use. */
-const works = (prefix: ReadonlyArray<string>) => {
-  // Without rights it must still read all that the child's program is made of.
-  const [program, ...args] = [...prefix, ...(isWithoutRights(prefix) ? loading : [process.execPath, "--version"])]
+const works = (prefix: ReadonlyArray<string>, started: ReadonlyArray<string> = [process.execPath, "--version"]) => {
+  const [program, ...args] = [...prefix, ...started]
   return Effect.callback<boolean>((resume) => {
     const trial = execFile(
       program ?? process.execPath,
@@ -106,12 +105,18 @@ const canReadProc = Effect.promise(() => access(`/proc/${process.pid}/statm`).th
 /** Finds out once which walls this machine has, and warns of each that it lacks. */
 export const probeGuards = Effect.fnUntraced(function*(limits: ChildLimits) {
   let prefix: ReadonlyArray<string> = []
+  // Without what makes it slow: on a full machine a whole program would not be loaded in time at the lowest priority, and
+  // that must not be taken for one that may not be read.
+  let calm: ReadonlyArray<string> = []
   const guards: Array<Guard> = []
   for (const { name, ways } of walls(limits)) {
     const before = prefix
     for (const way of ways) {
       if (yield* works([...before, ...way])) {
+        // Without rights it must still read all that the child's program is made of.
+        if (way === withoutRights && !(yield* works([...calm, ...way], loading))) continue
         prefix = [...before, ...way]
+        if (name !== "idle_priority" && name !== "resource_limits") calm = [...calm, ...way]
         break
       }
     }
