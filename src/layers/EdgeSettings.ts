@@ -1,4 +1,4 @@
-import { Config, Effect } from "effect"
+import { Config, Duration, Effect } from "effect"
 import type { WorkClass } from "../http/middleware/Admission.ts"
 import type { AdmissionLimits } from "../http/middleware/AdmissionLive.ts"
 import { duration, integer, millis } from "./Bounded.ts"
@@ -18,14 +18,24 @@ export const connections = Config.all({
 /** Requests of the API. The command that brings an abandoned intent to its end comes after 30 s: by then a request must be over. */
 export const requests = Config.all({
   requestTimeout: millis("HTTP_REQUEST_TIMEOUT", "15 seconds", { from: "1 second", to: "25 seconds" }),
-  stalled: millis("HTTP_STALL_LIMIT", "30 seconds", { from: "1 second", to: "10 minutes" })
+  // Silence on a connection, whoever causes it: it must not be over before the answer is due.
+  stalled: millis("HTTP_STALL_LIMIT", "30 seconds", { from: "26 seconds", to: "10 minutes" })
 })
 
+/** In each such time a sender must bring some bytes. */
+export const uploadWindow = duration("UPLOAD_STALL_LIMIT", "30 seconds", { from: "100 millis", to: "1 hour" })
+
 /** Requests of the video process: 200 MiB over a slow mobile line take half an hour. */
-export const uploadRequests = Config.all({
-  requestTimeout: millis("UPLOAD_TIMEOUT", "30 minutes", { from: "1 minute", to: "6 hours" }),
-  // A sender that is silent for UPLOAD_STALL_LIMIT was told so before, and its upload can go on.
-  stalled: millis("UPLOAD_SILENCE_LIMIT", "2 minutes", { from: "1 second", to: "1 hour" })
+export const uploadRequests = Effect.gen(function*() {
+  // Who is slow is told so first, and its upload can go on; later the connection is cut.
+  const told = Duration.sum(yield* uploadWindow, Duration.seconds(30))
+  return {
+    requestTimeout: yield* millis("UPLOAD_TIMEOUT", "30 minutes", { from: "1 minute", to: "6 hours" }),
+    stalled: Math.max(
+      yield* millis("UPLOAD_SILENCE_LIMIT", "2 minutes", { from: told, to: "2 hours" }),
+      Duration.toMillis(told)
+    )
+  }
 })
 
 /** Bytes of bodies. */

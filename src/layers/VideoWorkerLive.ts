@@ -13,6 +13,7 @@ import { Verifier } from "../services/Verifier.ts"
 import { duration } from "./Bounded.ts"
 import { videoSettings } from "./BulkheadSettings.ts"
 import * as Settings from "./Config.ts"
+import { uploadWindow } from "./EdgeSettings.ts"
 import { LocalSpool } from "./LocalSpool.ts"
 import { pool } from "./Pools.ts"
 import { every, supervised } from "./Supervision.ts"
@@ -32,7 +33,7 @@ const spool = Layer.unwrap(Effect.gen(function*() {
 const paceBytes = 131_072
 
 const uploads = Layer.unwrap(Effect.gen(function*() {
-  const window = yield* duration("UPLOAD_STALL_LIMIT", "30 seconds", { from: "100 millis", to: "1 hour" })
+  const window = yield* uploadWindow
   const retention = yield* duration("VIDEO_RETENTION", "30 days", { from: 0, to: "3650 days" })
   return Uploads.layer({ pace: { window, bytes: paceBytes }, retention })
 }))
