@@ -87,19 +87,18 @@ const make = Effect.gen(function*() {
         Effect.logError("The ledger cannot follow a refund or payout", { id: row.id, flag }),
         Effect.as(withDatabase(store.flag(row.id, flag)), false)
       )
+    const debited = debit(between({ ...posting, key, from: wallet, to: provider }), broken)
     return {
       capture: ledger.capture({ ...posting, key, hold: key, to: provider }).pipe(
         Effect.as(true),
         Effect.catchTags({
           // Released before it was paid all the same; or an owner of the ledger ended it. A person says whether the wallet is debited.
-          HoldClosed: () =>
-            Option.contains(row.flagDecision, "settle")
-              ? debit(between({ ...posting, key, from: wallet, to: provider }), broken)
-              : broken("hold_lost"),
+          HoldClosed: () => Option.contains(row.flagDecision, "settle") ? debited : broken("hold_lost"),
+          // It was, under the same key: this finds that again, or meets the conflict itself.
+          PostingConflict: () => debited,
           BalanceLimit: () => broken("balance_limit"),
           HoldExceeded: Effect.die,
-          InsufficientFunds: Effect.die,
-          PostingConflict: Effect.die
+          InsufficientFunds: Effect.die
         })
       ),
       give_back: ledger.post(between({ ...posting, key: givenBackKey(row), from: provider, to: wallet })).pipe(

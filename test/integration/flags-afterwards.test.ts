@@ -1,0 +1,44 @@
+import { assert, layer } from "@effect/vitest"
+import { Effect } from "effect"
+import { decide, run, sent, standing, transferBecomes, wallet } from "../layers/Flagging.ts"
+import { posted } from "../layers/MoneyOut.ts"
+import { owner } from "../layers/PaymentsBench.ts"
+import { ProvidersBench } from "../layers/ProvidersBench.ts"
+
+/** A payout that failed here, whose hold was let go of, that was paid all the same, and that somebody settled. */
+const settledLate = Effect.gen(function*() {
+  const payout = yield* sent
+  yield* transferBecomes(payout.reference, { status: "failed" })
+  yield* run
+  yield* transferBecomes(payout.reference, { status: "success" })
+  yield* run
+  yield* decide("payout", payout.id, "settle")
+  assert.deepStrictEqual(yield* standing(payout.id), ["done", null, "settle", true])
+  assert.deepStrictEqual(yield* wallet(payout.user), [9_000, 0])
+  return payout
+})
+
+layer(ProvidersBench, { timeout: "120 seconds", excludeTestServices: true })("what becomes of a decision", (it) => {
+  it.effect("is followed back, once, when the provider says later that a payout debited late has failed", () =>
+    Effect.gen(function*() {
+      const { id, reference, user } = yield* settledLate
+      yield* transferBecomes(reference, { status: "reversed" })
+      for (let again = 0; again < 2; again++) {
+        const { differences } = yield* run
+        assert.deepStrictEqual(differences.filter((one) => one.reference === reference), [])
+        assert.deepStrictEqual(yield* standing(id), ["failed", null, "settle", true])
+        assert.deepStrictEqual(yield* wallet(user), [10_000, 0])
+        assert.strictEqual(yield* posted(`payout:${id}`), 2)
+      }
+    }))
+
+  it.effect("debits once, also where the process died before it wrote down that the ledger had followed", () =>
+    Effect.gen(function*() {
+      const { id, user } = yield* settledLate
+      yield* owner(`UPDATE payments.outgoing SET settled = false WHERE id = $1`, [id])
+      yield* decide("payout", id, "settle")
+      assert.deepStrictEqual(yield* standing(id), ["done", null, "settle", true])
+      assert.deepStrictEqual(yield* wallet(user), [9_000, 0])
+      assert.strictEqual(yield* posted(`payout:${id}`), 1)
+    }))
+})
