@@ -27,7 +27,7 @@ export class OutgoingStore extends Context.Service<OutgoingStore, {
   approve(id: OutgoingId, by: UserId, reason: string): Effect.Effect<Written, SqlError>
   reject(id: OutgoingId, by: UserId, reason: string): Effect.Effect<Written, SqlError>
   cancel(id: OutgoingId): Effect.Effect<Written, SqlError>
-  /** Ends a payout that was let through and that the provider was never asked for. */
+  /** Ends what was let through and what the provider was never asked for. */
   turnAway(id: OutgoingId, reason: string): Effect.Effect<Written, SqlError>
   /** The right to ask the provider to pay, for a minute, or until `giveBack`: nobody else asks meanwhile. */
   begin(id: OutgoingId): Effect.Effect<Written, SqlError>
@@ -76,7 +76,6 @@ const make = Effect.gen(function*() {
   })
   const change = (id: OutgoingId, rows: Effect.Effect<ReadonlyArray<unknown>, SqlError>) =>
     Effect.flatMap(rows, (found) => written(id, found))
-
   const listRows = Effect.flatMap((found: ReadonlyArray<unknown>) => decoded(decodeRows(found)))
   const older = (before: Option.Option<OutgoingId>) =>
     Option.isNone(before) ? sql.literal("") : sql`AND id < ${before.value}`
@@ -92,6 +91,10 @@ const make = Effect.gen(function*() {
     work: Effect.Effect<Written, SqlError>,
     counts: (row: Outgoing) => Effect.Effect<unknown, SqlError>
   ) => sql.withTransaction(Effect.tap(work, ({ changed, row }) => changed ? counts(row) : Effect.void))
+
+  /** What ends before it was paid is not about to be refunded any more. */
+  const freeing = (id: OutgoingId, rows: Effect.Effect<ReadonlyArray<unknown>, SqlError>) =>
+    counting(change(id, rows), (row) => count(row, -row.amount, 0n))
 
   const insertRefund = Effect.fn("OutgoingStore.insertRefund")(function*(intent: RefundIntent) {
     const { amount, currency, id, paymentId, provider, reason, userId } = intent
@@ -147,13 +150,10 @@ const make = Effect.gen(function*() {
         updated_at = now() WHERE id = ${id} AND status = 'reserving' RETURNING ${all}`
       ),
     refuse: ({ id }) =>
-      counting(
-        change(
-          id,
-          sql`UPDATE ${table} SET status = 'refused', updated_at = now()
-          WHERE id = ${id} AND status = 'reserving' RETURNING ${all}`
-        ),
-        (row) => count(row, -row.amount, 0n)
+      freeing(
+        id,
+        sql`UPDATE ${table} SET status = 'refused', updated_at = now()
+        WHERE id = ${id} AND status = 'reserving' RETURNING ${all}`
       ),
     approve: (id, by, reason) =>
       change(
@@ -175,10 +175,10 @@ const make = Effect.gen(function*() {
         AND status IN ('pending_approval', 'processing') AND begun_at IS NULL RETURNING ${all}`
       ),
     turnAway: (id, reason) =>
-      change(
+      freeing(
         id,
         sql`UPDATE ${table} SET status = 'failed', failure_reason = ${reason}, updated_at = now()
-        WHERE id = ${id} AND kind = 'payout' AND status = 'processing' AND begun_at IS NULL RETURNING ${all}`
+        WHERE id = ${id} AND status = 'processing' AND begun_at IS NULL RETURNING ${all}`
       ),
     begin: (id) =>
       change(

@@ -193,15 +193,21 @@ const make = Effect.gen(function*() {
     return Option.exists(yield* withDatabase(payments.find(paymentId.value)), ({ disputed }) => disputed)
   })
 
-  const send = Effect.fn("Outgoings.send")(function*(row: Outgoing) {
-    const gateway = yield* gatewayOf(gateways, row)
-    if (Option.isNone(row.begunAt) && row.kind === "payout" && !(yield* users.exists(row.userId))) {
-      return (yield* withDatabase(store.turnAway(row.id, "account_disabled"))).row
-    }
+  /** Why it is not sent any more. */
+  const objection = Effect.fnUntraced(function*(row: Outgoing) {
+    if (row.kind === "payout") return (yield* users.exists(row.userId)) ? undefined : "account_disabled"
     // Disputed before it was sent: whoever pays gets the money back by the dispute, or not at all.
-    if (Option.isNone(row.begunAt) && (yield* isDisputed(row))) {
-      return (yield* withDatabase(store.fail(row, "payment_disputed"))).row
-    }
+    return (yield* isDisputed(row)) ? "payment_disputed" : undefined
+  })
+
+  const send = Effect.fn("Outgoings.send")(function*(read: Outgoing) {
+    const gateway = yield* gatewayOf(gateways, read)
+    const reason = Option.isNone(read.begunAt) ? yield* objection(read) : undefined
+    const { changed, row } = reason === undefined
+      ? { changed: false, row: read }
+      : yield* withDatabase(store.turnAway(read.id, reason))
+    // Somebody else may have begun it since it was read: then the provider may have paid it, and it is gone on with.
+    if (changed || row.status !== "processing") return row
     const begun = yield* withDatabase(store.begin(row.id))
     if (!begun.changed) {
       if (begun.row.status !== "processing" || Option.isSome(begun.row.providerReference)) return begun.row

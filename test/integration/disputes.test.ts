@@ -1,7 +1,7 @@
 import { PgConnection } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { Effect, Fiber, Layer, Schedule } from "effect"
-import { UserId } from "../../src/domain/Ids.ts"
+import { Effect, Fiber, Layer, Option, Schedule } from "effect"
+import { OutgoingId, UserId } from "../../src/domain/Ids.ts"
 import { Amount, type Currency } from "../../src/domain/Money.ts"
 import { Unavailable } from "../../src/domain/Problem.ts"
 import type { ReconciliationReport } from "../../src/domain/Reconciliation.ts"
@@ -10,6 +10,8 @@ import { Fakes } from "../../src/layers/fakes/Fakes.ts"
 import { Disputes } from "../../src/services/Disputes.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
 import { newId } from "../../src/services/NewId.ts"
+import { Outgoings } from "../../src/services/Outgoings.ts"
+import { OutgoingStore } from "../../src/services/OutgoingStore.ts"
 import { Reconciliation } from "../../src/services/Reconciliation.ts"
 import { refund } from "../layers/MoneyOut.ts"
 import { find, owner } from "../layers/PaymentsBench.ts"
@@ -108,6 +110,24 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })("a d
         path === "/refund" && body.includes(made.id)
       )
       assert.deepStrictEqual(asked, [])
+    }))
+
+  it.effect("that comes while somebody else sends the refund leaves it to the provider", () =>
+    Effect.gen(function*() {
+      const { made, payment, user } = yield* recordedRefund
+      const store = yield* OutgoingStore
+      // As read before the other began, who has the right to ask for as long as this test takes.
+      const read = { ...Option.getOrThrow(yield* store.find(OutgoingId.make(made.id))), begunAt: Option.none() }
+      yield* owner(
+        `WITH disputed AS (UPDATE payments.payments SET disputed = true WHERE id = $2)
+         UPDATE payments.outgoing SET begun_at = now(), sending_until = now() + interval '1 hour' WHERE id = $1`,
+        [made.id, payment.id]
+      )
+      const { advance } = yield* Outgoings
+      assert.strictEqual((yield* Effect.flip(advance(read)))._tag, "ProviderUnavailable")
+      const [row] = yield* owner(`SELECT status, failure_reason FROM payments.outgoing WHERE id = $1`, [made.id])
+      assert.deepStrictEqual(row, ["processing", null])
+      assert.deepStrictEqual(yield* standing(user, "NGN"), [10_000, 4_000])
     }))
 
   it.effect("that comes while a refund is recorded refuses it", () =>

@@ -99,7 +99,10 @@ const outgoingQueries = (stores: Stores, real: Samples) => {
     approve: after(admitted, store.approve(id, by, "doctor")),
     reject: after(admitted, store.reject(id, by, "doctor")),
     cancel: after(admitted, store.cancel(id)),
-    turnAway: after(recorded, store.turnAway(id, "doctor")),
+    turnAway: [
+      after(Effect.andThen(refunded, store.admit(refund.id)), store.turnAway(refund.id, "doctor")),
+      after(recorded, store.turnAway(id, "doctor"))
+    ],
     begin: after(Effect.andThen(refunded, store.admit(refund.id)), store.begin(refund.id)),
     giveBack: store.giveBack(id),
     recipient: after(recorded, store.recipient(id, "doctor")),
