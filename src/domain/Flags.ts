@@ -148,6 +148,12 @@ type Decided = Pick<
   "amount" | "currency" | "acceptedAmount" | "acceptedCurrency" | "status" | "flag" | "doneAt" | "settled"
 >
 
+const isEnded = ({ status }: Pick<Decided, "status">): boolean => status !== "processing" && status !== "done"
+
+/** Whether the decision goes by what the provider has. Where it does not, it can be made while the provider is away. */
+export const goesByReport = (row: Pick<Decided, "status" | "doneAt">, decision: FlagDecision): boolean =>
+  !isEnded(row) || (decision === "settle" && Option.isNone(row.doneAt))
+
 /** It ended here and its hold was released: what there is at the provider was not debited from anybody. */
 const settleEnded = (report: OutgoingReport): OutgoingVerdict => {
   if (report.status === "failed") return { _tag: "Clear" }
@@ -180,23 +186,20 @@ export const decideFlagged = (
   decision: FlagDecision,
   report: OutgoingReport | undefined
 ): OutgoingVerdict => {
-  const isEnded = row.status !== "processing" && row.status !== "done"
-  if (isEnded && Option.isSome(row.doneAt)) {
-    // Paid, and failed later: what is left is to book it back.
-    return decision === "settle"
-      ? { _tag: "Clear" }
-      : impossible("It was given back; settle it, so that the ledger follows.")
+  const isLost = !row.settled && Option.contains(row.flag, "hold_lost")
+  if (isEnded(row) && Option.isSome(row.doneAt)) {
+    // Paid, and failed later: what is left is to book it back, if it was booked at all.
+    if (decision === "settle") return { _tag: "Clear" }
+    return isLost ? { _tag: "Leave" } : impossible("It was given back; settle it, so that the ledger follows.")
   }
   if (decision === "settle") {
     if (report === undefined) return impossible("The provider has nothing that could be settled.")
-    return isEnded ? settleEnded(report) : settleGoing(row, report)
+    return isEnded(row) ? settleEnded(report) : settleGoing(row, report)
   }
-  if (isEnded) return { _tag: "Leave" }
+  if (isEnded(row)) return { _tag: "Leave" }
   if (report?.status === "failed") return { _tag: "Fail" }
   if (row.status === "done") {
-    return !row.settled && Option.contains(row.flag, "hold_lost")
-      ? { _tag: "Leave" }
-      : impossible("It was paid, and the provider says nothing else.")
+    return isLost ? { _tag: "Leave" } : impossible("It was paid, and the provider says nothing else.")
   }
   if (report === undefined) return impossible("The provider does not say what became of it.")
   return impossible(report.status === "done" ? "The provider has paid it." : "The provider may still pay it.")

@@ -31,6 +31,7 @@ export class FlagStore extends Context.Service<FlagStore, {
   /** Of one that ended without being paid: it was. False, to be rolled back, also where its payment has no room for the refund. */
   revive(row: Outgoing, accepted: Accepted, reference: string): Effect.Effect<boolean, SqlError>
   clear(row: Outgoing, decision: FlagDecision): Effect.Effect<boolean, SqlError>
+  /** Nothing is moved for it any more, but that a hold which is still open ends. */
   leave(row: Outgoing): Effect.Effect<boolean, SqlError>
 }>()("midnight/services/payments/FlagStore") {
   static readonly layer = Layer.effect(FlagStore, Effect.suspend(() => make))
@@ -101,7 +102,7 @@ const make = Effect.gen(function*() {
     leave: ({ id, status }) =>
       changed(sql`
         UPDATE payments.outgoing SET flag_decision = 'release', updated_at = now(),
-               settled = status IN ('done', 'failed', 'canceled', 'refused')
+               settled = settled OR flag = 'hold_lost'
          WHERE id = ${id} AND status = ${status} AND ${waits} RETURNING id`)
   })
 })

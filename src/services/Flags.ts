@@ -9,6 +9,7 @@ import {
   flaggedOutgoing,
   FlagNotDecidable,
   type FlagVerdict,
+  goesByReport,
   type OutgoingVerdict,
   type ProviderSays
 } from "../domain/Flags.ts"
@@ -166,7 +167,7 @@ const make = Effect.gen(function*() {
         ? flaggedOutgoing(yield* outgoings.settle(row))
         : yield* elsewhere
     }
-    const report = yield* reportAt(row)
+    const report = goesByReport(row, verdict.decision) ? yield* reportAt(row) : Option.none()
     const outcome = decideFlagged(row, verdict.decision, Option.getOrUndefined(Option.map(report, reportOf)))
     if (outcome._tag === "Impossible") return yield* notDecidable(outcome.says)
     const reference = Option.match(report, { onNone: () => "", onSome: (one) => one.reference })

@@ -1,5 +1,9 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
+import { Amount } from "../../src/domain/Money.ts"
+import { between, clearingOf, walletOf } from "../../src/domain/Wallet.ts"
+import { Fakes } from "../../src/layers/fakes/Fakes.ts"
+import { Ledger } from "../../src/services/Ledger.ts"
 import { decide, run, sent, standing, transferBecomes, wallet } from "../layers/Flagging.ts"
 import { posted } from "../layers/MoneyOut.ts"
 import { owner } from "../layers/PaymentsBench.ts"
@@ -40,5 +44,39 @@ layer(ProvidersBench, { timeout: "120 seconds", excludeTestServices: true })("wh
       assert.deepStrictEqual(yield* standing(id), ["done", null, "settle", true])
       assert.deepStrictEqual(yield* wallet(user), [9_000, 0])
       assert.strictEqual(yield* posted(`payout:${id}`), 1)
+    }))
+
+  it.effect("ends a hold that was still open when a payout that had ended here is left as it is, whoever is away", () =>
+    Effect.gen(function*() {
+      const { id, reference, user } = yield* sent
+      // As a process leaves it that dies before the hold is let go of, once the provider is heard to have paid.
+      yield* owner(`UPDATE payments.outgoing SET status = 'failed', flag = 'done_after_end' WHERE id = $1`, [id])
+      const { transfers } = (yield* Fakes).paystack.fake.book
+      transfers.delete(reference)
+      assert.strictEqual((yield* Effect.flip(decide("payout", id, "settle")))._tag, "ProviderUnavailable")
+      yield* decide("payout", id, "release")
+      assert.deepStrictEqual(yield* standing(id), ["failed", "done_after_end", "release", true])
+      assert.deepStrictEqual(yield* wallet(user), [10_000, 0])
+      assert.strictEqual(yield* posted(`payout:${id}`), 0)
+    }))
+
+  it.effect("leads out also where a payout was paid, its hold was lost, the wallet is empty and it failed later", () =>
+    Effect.gen(function*() {
+      const { id, reference, user } = yield* sent
+      const ledger = yield* Ledger
+      yield* ledger.void(`payout:${id}`)
+      const [from, to] = [walletOf(user), clearingOf("elsewhere")]
+      const spent = { key: `spent:${id}`, kind: "charge", amount: Amount.make(10_000n), currency: "NGN" } as const
+      yield* ledger.post(between({ ...spent, from, to }))
+      yield* transferBecomes(reference, { status: "success" })
+      yield* run
+      assert.deepStrictEqual(yield* standing(id), ["done", "hold_lost", null, false])
+      yield* transferBecomes(reference, { status: "reversed" })
+      yield* decide("payout", id, "settle")
+      assert.deepStrictEqual(yield* standing(id), ["failed", "hold_lost", null, false])
+      yield* decide("payout", id, "release")
+      assert.deepStrictEqual(yield* standing(id), ["failed", "hold_lost", "release", true])
+      assert.deepStrictEqual(yield* wallet(user), [0, 0])
+      assert.strictEqual(yield* posted(`payout:${id}`), 0)
     }))
 })

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Option } from "effect"
 import * as fc from "fast-check"
-import { decideCharge, decideFlagged, type OutgoingVerdict } from "../../src/domain/Flags.ts"
+import { decideCharge, decideFlagged, goesByReport, type OutgoingVerdict } from "../../src/domain/Flags.ts"
 import { Amount, type Currency } from "../../src/domain/Money.ts"
 import { bookedOf, type Outgoing, type OutgoingFlag, type OutgoingReport, stepsOf } from "../../src/domain/Outgoing.ts"
 
@@ -76,6 +76,27 @@ describe("a decision on a refund or payout", () => {
       assert.isTrue(booked > 0n && booked <= row.amount)
       if (row.status === "done") assert.strictEqual(booked, bookedOf(row))
     }))
+  })
+
+  it("is the same whatever the provider has, where the provider is not asked", () => {
+    const decisions = fc.constantFrom("settle" as const, "release" as const)
+    fc.assert(fc.property(rows, decisions, reports, (row, decision, report) => {
+      fc.pre(!goesByReport(row, decision))
+      assert.deepStrictEqual(decideFlagged(row, decision, report), decideFlagged(row, decision, undefined))
+    }))
+    const ended = { status: "failed", doneAt: Option.none() } as const
+    assert.deepStrictEqual([goesByReport(ended, "release"), goesByReport(ended, "settle")], [false, true])
+  })
+
+  it("leaves what was paid and failed later only where the ledger could not follow and nothing was booked", () => {
+    const failed = { amount, currency: "NGN", acceptedAmount: Option.none(), acceptedCurrency: Option.none() } as const
+    const doneAt = Option.some(DateTime.makeUnsafe(1))
+    const released = (flag: OutgoingFlag, settled: boolean) =>
+      decideFlagged({ ...failed, status: "failed", doneAt, flag: Option.some(flag), settled }, "release", undefined)
+        ._tag
+    assert.strictEqual(released("hold_lost", false), "Leave")
+    assert.strictEqual(released("hold_lost", true), "Impossible")
+    assert.strictEqual(released("balance_limit", false), "Impossible")
   })
 
   it("lets go of what is left of a hold of which a part was paid, before and after it is given back", () => {
