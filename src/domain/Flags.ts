@@ -106,7 +106,7 @@ const acceptedOf = (report: { readonly amount: bigint; readonly currency: string
 
 export type ChargeVerdict =
   | { readonly _tag: "Accept"; readonly accepted: Accepted }
-  /** It ends without a credit, for good. */
+  /** It ends without a credit: released, for good; settled, because it failed at the provider. */
   | { readonly _tag: "End" }
   | Impossible
 

@@ -26,7 +26,8 @@ export class FlagStore extends Context.Service<FlagStore, {
   charges(page: Page<PaymentId>): Effect.Effect<ReadonlyArray<Payment>, SqlError>
   outgoings(kind: Outgoing["kind"], page: Page<OutgoingId>): Effect.Effect<ReadonlyArray<Outgoing>, SqlError>
   acceptCharge(id: PaymentId, accepted: Accepted): Effect.Effect<boolean, SqlError>
-  endCharge(id: PaymentId): Effect.Effect<boolean, SqlError>
+  /** Without a credit. Released, it keeps its flag, and never moves again; settled, it is what its provider says as any other. */
+  endCharge(id: PaymentId, decision: FlagDecision): Effect.Effect<boolean, SqlError>
   accept(row: Outgoing, accepted: Accepted): Effect.Effect<boolean, SqlError>
   /** Of one that ended without being paid: it was. False, to be rolled back, also where its payment has no room for the refund. */
   revive(row: Outgoing, accepted: Accepted, reference: string): Effect.Effect<boolean, SqlError>
@@ -84,10 +85,10 @@ const make = Effect.gen(function*() {
         UPDATE payments.payments SET accepted_amount = ${amount}, accepted_currency = ${currency}, flag = NULL,
                flag_decision = 'settle', updated_at = now()
          WHERE id = ${id} AND status <> 'succeeded' AND ${waits} RETURNING id`),
-    endCharge: (id) =>
+    endCharge: (id, decision) =>
       changed(sql`
         UPDATE payments.payments SET status = CASE WHEN status = 'canceled' THEN status ELSE 'failed' END,
-               flag_decision = 'release', updated_at = now()
+               flag = CASE WHEN ${decision} = 'release' THEN flag END, flag_decision = ${decision}, updated_at = now()
          WHERE id = ${id} AND status <> 'succeeded' AND ${waits} RETURNING id`),
     accept: ({ id, status }, { amount, currency }) =>
       changed(sql`

@@ -132,7 +132,9 @@ const make = Effect.gen(function*() {
     const outcome = decideCharge(payment, verdict.decision, Option.getOrUndefined(report), currencies)
     if (outcome._tag === "Impossible") return yield* notDecidable(outcome.says)
     const { id } = payment
-    const change = outcome._tag === "Accept" ? flags.acceptCharge(id, outcome.accepted) : flags.endCharge(id)
+    const change = outcome._tag === "Accept"
+      ? flags.acceptCharge(id, outcome.accepted)
+      : flags.endCharge(id, verdict.decision)
     yield* recorded({ kind: "charge", id, userId: payment.userId }, verdict, by, change)
     return flaggedCharge(yield* settlement.reconcile(yield* paymentOf(id)))
   })

@@ -1,13 +1,15 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
+import { UserId } from "../../src/domain/Ids.ts"
 import { Amount } from "../../src/domain/Money.ts"
 import { between, clearingOf, walletOf } from "../../src/domain/Wallet.ts"
 import { Fakes } from "../../src/layers/fakes/Fakes.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
-import { decide, run, sent, standing, transferBecomes, wallet } from "../layers/Flagging.ts"
+import { newId } from "../../src/services/NewId.ts"
+import { decide, look, run, sent, silence, standing, transferBecomes, wallet } from "../layers/Flagging.ts"
 import { posted } from "../layers/MoneyOut.ts"
-import { owner } from "../layers/PaymentsBench.ts"
-import { ProvidersBench } from "../layers/ProvidersBench.ts"
+import { checkout, confirm, owner, transfersOf } from "../layers/PaymentsBench.ts"
+import { pay, ProvidersBench } from "../layers/ProvidersBench.ts"
 
 /** A payout that failed here, whose hold was let go of, that was paid all the same, and that somebody settled. */
 const settledLate = Effect.gen(function*() {
@@ -78,5 +80,31 @@ layer(ProvidersBench, { timeout: "120 seconds", excludeTestServices: true })("wh
       assert.deepStrictEqual(yield* standing(id), ["failed", "hold_lost", "release", true])
       assert.deepStrictEqual(yield* wallet(user), [0, 0])
       assert.strictEqual(yield* posted(`payout:${id}`), 0)
+    }))
+
+  it.effect("is answered again as it was made, of a charge that failed at its provider, which may still be paid", () =>
+    Effect.gen(function*() {
+      yield* silence
+      const user = yield* newId(UserId)
+      const payment = yield* pay(user, "NGN", 10_000, "paystack")
+      const { id } = payment
+      yield* owner(`UPDATE payments.payments SET amount = 9000 WHERE id = $1`, [id])
+      assert.strictEqual(yield* checkout(payment, "succeed"), 200)
+      yield* confirm(user, id)
+      assert.strictEqual((yield* look("charge", id)).flag, "amount_mismatch")
+      const transaction = (yield* Fakes).paystack.fake.book.transactions.get(id)
+      if (transaction === undefined) return assert.fail("Paystack has no such transaction")
+      transaction.status = "failed"
+      const settled = { status: "failed", flag: null, decision: "settle" } as const
+      assert.deepInclude(yield* decide("charge", id, "settle"), settled)
+      assert.deepInclude(yield* decide("charge", id, "settle"), settled)
+      assert.strictEqual((yield* Effect.flip(decide("charge", id, "release")))._tag, "FlagNotDecidable")
+      assert.deepStrictEqual([yield* wallet(user), yield* transfersOf(id)], [[0, 0], 0])
+
+      transaction.status = "success"
+      yield* confirm(user, id)
+      assert.deepInclude(yield* look("charge", id), { status: "failed", flag: "amount_mismatch", decision: null })
+      assert.deepInclude(yield* decide("charge", id, "settle"), { status: "succeeded", flag: null, decision: "settle" })
+      assert.deepStrictEqual([yield* wallet(user), yield* transfersOf(id)], [[10_000, 0], 1])
     }))
 })

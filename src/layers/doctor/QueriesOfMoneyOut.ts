@@ -153,7 +153,7 @@ const flagQueries = (stores: Stores, real: Samples) => {
       after(paid, store.outgoings("refund", { ...page, before: Option.some(payout.id) }))
     ],
     acceptCharge: after(open, store.acceptCharge(paymentId, accepted)),
-    endCharge: after(open, store.endCharge(paymentId)),
+    endCharge: after(open, store.endCharge(paymentId, "release")),
     accept: after(flagged, store.accept(row, accepted)),
     revive: after(ended, store.revive({ ...row, status: "failed" }, accepted, refund.id)),
     clear: after(flagged, store.clear(row, "settle")),
