@@ -6,6 +6,8 @@ import type { ProviderError } from "./Gateway.ts"
 export interface Strange {
   /** The provider's name for it, where that can be read. */
   readonly reference: string | null
+  /** Whether that name is our own id, where it is one of ours at all. */
+  readonly isNamedByUs: boolean
   /** Every id of ours that stands anywhere in it. */
   readonly ids: ReadonlyArray<string>
   readonly says: string
@@ -33,28 +35,33 @@ export const wordIn = (row: unknown, key: string): string | undefined => {
     : undefined
 }
 
-const strangeOf = (row: unknown, key: string, says: string): Strange => ({
+const strangeOf = (row: unknown, key: string, isNamedByUs: boolean, says: string): Strange => ({
   reference: wordIn(row, key) ?? null,
+  isNamedByUs,
   ids: [...new Set(JSON.stringify(row)?.match(uuid) ?? [])].slice(0, mostIds),
   says
 })
 
-/** Whether it may be what has this id of ours: one that names others of ours, and not this, is not. */
-export const mayBe = ({ ids }: Strange, id: string): boolean => ids.length === 0 || ids.includes(id)
+/**
+ * Whether it may be what has this id of ours. One that names others of ours, and not this, is not; nor is one with another name in
+ * a list whose names are our ids, whatever else stands in it.
+ */
+export const mayBe = ({ ids, isNamedByUs, reference }: Strange, id: string): boolean =>
+  isNamedByUs && reference !== null ? reference === id : ids.length === 0 || ids.includes(id)
 
 /**
  * Reads a page row by row, so that one which is malformed, or which the provider itself cannot explain, does not make all others
- * unreadable. `key` is the member that the provider's references are.
+ * unreadable. `key` is the member that the provider's references are; `isNamedByUs`, that these are our own ids.
  */
 export const readRows = <A>(
   rows: ReadonlyArray<unknown>,
   key: string,
   read: (row: unknown) => Effect.Effect<ReadonlyArray<A>, ProviderError>,
-  concurrency = 1
+  { concurrency = 1, isNamedByUs = false } = {}
 ): Effect.Effect<Pick<Listing<A>, "items" | "strange">, ProviderUnavailable> =>
   Effect.forEach(rows, (row) => {
     const failed = ({ detail }: { readonly detail: string }) =>
-      Effect.succeed({ items: new Array<A>(), strange: [strangeOf(row, key, detail)] })
+      Effect.succeed({ items: new Array<A>(), strange: [strangeOf(row, key, isNamedByUs, detail)] })
     return read(row).pipe(
       Effect.map((items) => ({ items, strange: new Array<Strange>() })),
       Effect.catchTags({ ProviderNonsense: failed, ProviderRefused: failed })

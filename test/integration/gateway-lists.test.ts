@@ -3,7 +3,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { Fakes } from "../../src/layers/fakes/Fakes.ts"
 import type { Gateway } from "../../src/services/Gateway.ts"
-import type { Listing, Strange } from "../../src/services/GatewayLists.ts"
+import { type Listing, mayBe, type Strange } from "../../src/services/GatewayLists.ts"
 import {
   askFor,
   type Bench,
@@ -101,6 +101,25 @@ layer(Benches.layer, { timeout: "120 seconds", excludeTestServices: true })("a p
         }
       }).pipe(Effect.scoped))
   }
+
+  it.effect("has nothing of ours in a row of another name, where names are our ids", () =>
+    Effect.gen(function*() {
+      const made = yield* three((yield* Benches).paystack)
+      const isOurs = Effect.fnUntraced(function*(kind: Kind, change: object) {
+        const [spoilt = ""] = made[kind]
+        const gateway = yield* through("paystack", spoiling(spoilt, () => ({ amount: "a lot", ...change })))
+        const { strange: [row] } = yield* readOf(gateway, kind, made[kind])
+        return row !== undefined && mayBe(row, spoilt)
+      })
+      for (const kind of ["charge", "payout"] as const) {
+        assert.isFalse(yield* isOurs(kind, { reference: "made-in-the-dashboard" }))
+        assert.isFalse(yield* isOurs(kind, { reference: "made-in-the-dashboard", reason: made[kind][0] }))
+        assert.isTrue(yield* isOurs(kind, { reference: made[kind][0] }))
+        assert.isTrue(yield* isOurs(kind, { reference: "" }))
+      }
+      // Refunds are named by Paystack, and ours by a note.
+      assert.isTrue(yield* isOurs("refund", { id: 1 }))
+    }).pipe(Effect.scoped))
 
   it.effect("is followed to its end, also when the last row of a page has no name", () =>
     Effect.gen(function*() {

@@ -87,7 +87,8 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })("rea
       const { transfers } = paystack.fake.book
       transfers.set("somebody", {
         id: 1,
-        reference: "somebody",
+        // Of a row with a name it could be told that it is not ours.
+        reference: "",
         transfer_code: "TRF_somebody",
         amount: 0.5,
         currency: "NGN",

@@ -62,7 +62,7 @@ const pages = ({ get }: PaystackCalls) =>
         Effect.mapError(() => nonsense("A row of the list has another shape.")),
         Effect.flatMap((item) => known(toItem(item, now))),
         Effect.map((item) => [item])
-      ))
+      ), { isNamedByUs: key === "reference" })
     return { ...read, next: rows.length < perPage ? Option.none<string>() : Option.some(String(Number(page) + 1)) }
   })
 

@@ -97,7 +97,7 @@ export const listed = Effect.fnUntraced(function*<A>(
   const names = data.flatMap((row) => wordIn(row, "id") ?? [])
   const next = Option.filter(Option.fromUndefinedOr(names.at(-1)), () => has_more)
   if (has_more && Option.isNone(next)) return yield* nonsense("No row of a page has a name to go on from.")
-  return { ...(yield* readRows(data, "id", read, concurrency)), next }
+  return { ...(yield* readRows(data, "id", read, { concurrency })), next }
 })
 
 /** Reads a row of this shape. */
