@@ -106,6 +106,8 @@ layer(ProvidersBench, { timeout: "60 seconds", excludeTestServices: true })("a d
       const [row] = yield* owner(`SELECT status, failure_reason FROM payments.outgoing WHERE id = $1`, [made.id])
       assert.deepStrictEqual(row, ["failed", "payment_disputed"])
       assert.deepStrictEqual(yield* standing(user, "NGN"), [10_000, 0])
+      const counted = yield* owner(`SELECT refund_reserved::int FROM payments.payments WHERE id = $1`, [payment.id])
+      assert.deepStrictEqual(counted, [[0]])
       const asked = paystack.calls.slice(before).filter(({ body, path }) =>
         path === "/refund" && body.includes(made.id)
       )
