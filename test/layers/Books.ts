@@ -6,7 +6,7 @@ import { inject } from "vitest"
 import { migrations } from "../../migrations/index.ts"
 import { migrate } from "../../src/layers/Migrations.ts"
 import { LedgerAudit } from "../../src/services/LedgerAudit.ts"
-import { LedgerPatrolStore, type Slice, walkNames } from "../../src/services/LedgerPatrolStore.ts"
+import { LedgerPatrolStore, walkNames } from "../../src/services/LedgerPatrolStore.ts"
 import { reconcile } from "../chaos/bank/Judge.ts"
 import { PgTest } from "./PgTest.ts"
 
@@ -169,15 +169,16 @@ const older = Effect.fnUntraced(function*(migration: string) {
 
 /** What a server's slices find, each of them. */
 const patrol = Effect.gen(function*() {
-  const { slice } = yield* LedgerPatrolStore
+  const store = yield* LedgerPatrolStore
   const broken: Array<string> = []
   for (const walk of walkNames) {
-    let place: string | null = null
-    do {
-      const found: Slice = yield* slice(walk, place)
-      broken.push(...found.broken.map(([, row]) => row))
-      place = found.upTo
-    } while (place !== null)
+    for (let place: string | null = null;;) {
+      const upTo: string | null = yield* store.end(walk, place)
+      if (upTo === null) break
+      const found = yield* store.broken(walk, place, upTo)
+      broken.push(...found.map(([, row]) => row))
+      place = upTo
+    }
   }
   return broken
 })
