@@ -8,9 +8,16 @@ const open = (hold: string) => `CASE ${hold}.status WHEN 'open' THEN ${hold}.amo
  * account held after it. A trigger writes them, so that no way to change a hold can forget it; transfers pay nothing for it.
  * They are written under the ledger's lock, and their time never goes back within an account.
  *
- * Of a hold from before this, the parts captured earlier are not known apart: they count as captured at its last change.
+ * Of a hold from before this, the parts captured earlier are not known apart: they count as captured at its last change, and that
+ * is not before its beginning though the clock was set back between them.
  */
 export const holdChanges = statements([
+  // Servers of the release before may be running. Every posting takes this lock first, so no hold is made or ended between what
+  // is copied below and the trigger: its end would be noted without its beginning, and never fit. It is kept to the end of the
+  // run, so that none waits with locks on the tables which this and the next migration want.
+  `SELECT pg_advisory_xact_lock(6148914691236517204)`,
+  // In the order in which the whole audit of such a server takes them.
+  `LOCK TABLE wallet.entries, wallet.holds IN ACCESS EXCLUSIVE MODE`,
   `CREATE TABLE wallet.hold_changes (
      account_id uuid NOT NULL,
      at timestamptz NOT NULL,
@@ -24,7 +31,7 @@ export const holdChanges = statements([
      SELECT account_id, at, id, change, sum(change) OVER (PARTITION BY account_id ORDER BY at, nth, id)
        FROM (SELECT account_id, created_at AS at, 1 AS nth, id, amount AS change FROM wallet.holds
              UNION ALL
-             SELECT account_id, updated_at, 2, id, (${open("h")}) - amount FROM wallet.holds h
+             SELECT account_id, greatest(updated_at, created_at), 2, id, (${open("h")}) - amount FROM wallet.holds h
               WHERE status <> 'open' OR captured > 0) c
       ORDER BY account_id, at, nth, id`,
   `CREATE FUNCTION wallet.note_hold() RETURNS trigger LANGUAGE plpgsql SET search_path = wallet, pg_temp AS $$

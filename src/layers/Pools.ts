@@ -122,10 +122,7 @@ export const pool = (bulkhead: Bulkhead) =>
         startupParameters: {
           statement_timeout: String(Duration.toMillis(limits.statement)),
           lock_timeout: String(Duration.toMillis(limits.lock)),
-          TimeZone: "UTC",
-          // By the average of accounts the planner takes the entries of one for few, and would read and sort all of a busy
-          // one's for a page. They are in order in their index.
-          ...(bulkhead === "wallet" ? { enable_bitmapscan: "off" } : {})
+          TimeZone: "UTC"
         }
       })
       return yield* patient(client, limits.acquire)

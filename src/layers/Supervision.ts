@@ -67,3 +67,12 @@ export const every = <A, E, R>(
   interval: `${number} ${"millis" | "seconds" | "minutes"}`,
   round: Effect.Effect<A, E, R>
 ) => Effect.repeat(round, Schedule.spaced(interval))
+
+/** Waits afterwards for so many times what the work took. */
+export const resting = <A, E, R>(times: number, work: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const began = yield* Clock.currentTimeMillis
+    const done = yield* work
+    yield* Effect.sleep(times * ((yield* Clock.currentTimeMillis) - began))
+    return done
+  })

@@ -52,8 +52,9 @@ export class LedgerHistoryStore extends Context.Service<LedgerHistoryStore, {
   /** The wallet as it stood at an instant: one look each at its last entry before, and at the last change of a hold of its. */
   standing(owner: UserId, currency: Currency, at: DateTime.Utc): Effect.Effect<typeof Standing.Type, SqlError>
   /**
-   * The wallet as it stands, and when: by the clock that entries are dated by, which this process's own may lag behind. An instant
-   * has milliseconds only, so it is the end of the present one, and whatever was counted is before it.
+   * The wallet as it stands, and when: by the clock that entries are dated by, which this process's own may lag behind. That clock
+   * may have been set back, and the last entries be ahead of it by up to an hour. An instant has milliseconds only, so it
+   * is the end of the present one, or of theirs, and whatever was counted is before it.
    */
   standingNow(
     owner: UserId,
@@ -131,7 +132,15 @@ export class LedgerHistoryStore extends Context.Service<LedgerHistoryStore, {
         execute: ({ currency, owner }) =>
           sql`
           SELECT coalesce(a.balance, 0) AS balance, coalesce(a.held, 0) AS held,
-                 date_trunc('milliseconds', clock_timestamp()) + interval '1 millisecond' AS at
+                 date_trunc('milliseconds', greatest(
+                   clock_timestamp(),
+                   (SELECT e.created_at FROM wallet.entries e
+                     WHERE e.account_id = a.id AND e.created_at < now() + interval '1 hour'
+                     ORDER BY e.created_at DESC, e.seq DESC LIMIT 1),
+                   (SELECT c.at FROM wallet.hold_changes c
+                     WHERE c.account_id = a.id AND c.at < now() + interval '1 hour'
+                     ORDER BY c.at DESC, c.seq DESC LIMIT 1)
+                 )) + interval '1 millisecond' AS at
           FROM (SELECT 1) one
           LEFT JOIN wallet.accounts a ON a.kind = 'wallet' AND a.owner = ${owner} AND a.currency = ${currency}`
       })

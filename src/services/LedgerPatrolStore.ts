@@ -9,7 +9,9 @@ interface Walk {
   readonly key: string
   readonly place: string
   readonly start: string
+  /** How many rows of it a slice has at most, and which of so many is its last where that is not the last of them. */
   readonly most: number
+  readonly last?: (rows: string) => string
   /** What is asked of the rows after one place and up to another. */
   readonly checks: (
     rows: string,
@@ -81,7 +83,7 @@ const holds: Walk = {
   checks: (rows) => [["held after", running(rows, "wallet.hold_changes", "at", "held_after", "change")]]
 }
 
-// With what the walks before it find, the last balance is the sum of an account's entries.
+// With what the other walks find, the last balance is the sum of an account's entries.
 const accounts: Walk = {
   table: "wallet.accounts",
   key: "id",
@@ -103,13 +105,16 @@ const accounts: Walk = {
   ]
 }
 
-// A link has up to 5,000 transfers.
+// A link has up to 5,000 transfers, and one by a server that has little to do has one: links of 2,000 in all, or a single one.
 const links: Walk = {
   table: "wallet.chain",
   key: "n",
   place: "format('%L::bigint', n)",
   start: number,
-  most: 1,
+  most: 50,
+  last: (rows) =>
+    `(SELECT n FROM (SELECT n, row_number() OVER w AS nth, sum(abs(transfers::numeric)) OVER w AS total
+                       FROM ${rows} l WINDOW w AS (ORDER BY n)) l WHERE nth = 1 OR total <= 2000)`,
   checks: (_, after, upTo) => {
     const some = chainOf(
       `(SELECT * FROM wallet.chain WHERE n <= ${upTo}
@@ -124,46 +129,53 @@ const walks = { transfers, entries, holds, accounts, links } as const
 export type WalkName = keyof typeof walks
 export const walkNames: ReadonlyArray<WalkName> = ["transfers", "entries", "holds", "accounts", "links"]
 
-export interface Slice {
-  /** Where it ends; none when there is nothing after `after`. */
-  readonly upTo: string | null
-  readonly broken: ReadonlyArray<readonly [invariant: string, row: string]>
-}
+/** An invariant that does not hold, and the row that breaks it. */
+export type Broken = readonly [invariant: string, row: string]
+
+// Statistics may be older than the rows, and none of this is worth reading a whole table. Each slice is a fraction of a second.
+const session = `SELECT set_config('statement_timeout', '10s', true), ${
+  ["seqscan", "hashjoin", "mergejoin", "bitmapscan"].map((way) => `set_config('enable_${way}', 'off', true)`).join()
+}`
 
 /**
  * The audit in slices of a few thousand rows, each read by an index: for a server, which has other things to do. I6 is not
  * asked, since it follows from I1 and I2; whether each hold's own changes are what is left of it, only the whole audit tells.
  */
 export class LedgerPatrolStore extends Context.Service<LedgerPatrolStore, {
-  /** Looks at the rows that come after a place; from the beginning without one. */
-  slice(walk: WalkName, after: string | null): Effect.Effect<Slice, SqlError>
+  /** Where the slice ends that begins after a place, or at the beginning without one; none when nothing is left. */
+  end(walk: WalkName, after: string | null): Effect.Effect<string | null, SqlError>
+  /** What is broken in the rows after a place, up to another. */
+  broken(walk: WalkName, after: string | null, upTo: string): Effect.Effect<ReadonlyArray<Broken>, SqlError>
 }>()("midnight/services/wallet/LedgerPatrolStore") {
   static readonly layer = Layer.effect(
     LedgerPatrolStore,
     Effect.map(SqlClient.SqlClient, (sql) => {
-      const slice = Effect.fnUntraced(function*(name: WalkName, place: string | null) {
-        const { checks, key, most, place: written, start, table } = walks[name]
-        const after = place ?? start
-        yield* sql.unsafe("SET LOCAL statement_timeout = '30s'")
-        // Statistics may be older than the rows, and none of this is worth reading a whole table.
-        for (const way of ["seqscan", "hashjoin", "mergejoin", "bitmapscan"]) {
-          yield* sql.unsafe(`SET LOCAL enable_${way} = off`)
-        }
-        const [last] = yield* sql.unsafe<{ readonly place: string }>(
-          `SELECT ${written} AS place FROM (SELECT * FROM ${table} WHERE ${key} > ${after} ORDER BY ${
-            key.replace(/[()]/g, "")
-          } LIMIT ${most}) r ORDER BY ${key} DESC LIMIT 1`
+      const end = Effect.fnUntraced(function*(name: WalkName, after: string | null) {
+        const { key, last, most, place, start, table } = walks[name]
+        yield* sql.unsafe(session).unprepared
+        const rows = `(SELECT * FROM ${table} WHERE ${key} > ${after ?? start} ORDER BY ${
+          key.replace(/[()]/g, "")
+        } LIMIT ${most})`
+        const [row] = yield* sql.unsafe<{ readonly place: string }>(
+          `SELECT ${place} AS place FROM ${last?.(rows) ?? rows} r ORDER BY ${key} DESC LIMIT 1`
         ).unprepared
-        if (last === undefined) return { upTo: null, broken: [] }
-        const rows = `(SELECT * FROM ${table} WHERE ${key} > ${after} AND ${key} <= ${last.place})`
-        const broken = yield* Effect.forEach(checks(rows, after, last.place), ([invariant, query]) =>
+        return row?.place ?? null
+      }, sql.withTransaction)
+
+      const broken = Effect.fnUntraced(function*(name: WalkName, after: string | null, upTo: string) {
+        const { checks, key, start, table } = walks[name]
+        const from = after ?? start
+        yield* sql.unsafe(session).unprepared
+        const rows = `(SELECT * FROM ${table} WHERE ${key} > ${from} AND ${key} <= ${upTo})`
+        const found = yield* Effect.forEach(checks(rows, from, upTo), ([invariant, query]) =>
           Effect.map(
             sql.unsafe<{ readonly broken: string }>(`${query} LIMIT 10`).unprepared,
-            (found) => found.map((row) => [invariant, row.broken] as const)
+            (found) => found.map((row): Broken => [invariant, row.broken])
           ))
-        return { upTo: last.place, broken: broken.flat() }
+        return found.flat()
       }, sql.withTransaction)
-      return LedgerPatrolStore.of({ slice })
+
+      return LedgerPatrolStore.of({ end, broken })
     })
   )
 }

@@ -16,7 +16,8 @@ const Ground = LedgerHistoryStore.layer.pipe(
 
 const busy = UserId.make("018f0000-0000-7000-8000-00000000000b")
 
-// One account that everybody pays, among others of which the average one has a hundredth.
+// One account that everybody pays, among others of which the average one has a hundredth. Entries are stored in the order of their
+// time, as a ledger's are: by account, they lie together or not as the accounts' ids happen to fall, and the plan changes with it.
 const filled = Effect.gen(function*() {
   const connection = yield* PgConnection.make({ url: (yield* PgTest).ownerUrl })
   const run = (statement: string) => connection.query(statement, [], false)
@@ -41,7 +42,7 @@ const filled = Effect.gen(function*() {
      INSERT INTO wallet.entries (account_id, created_at, id, transfer_id, amount, balance_after, kind)
        SELECT payee, at, gen_random_uuid(), id, 1, n, nullif(kind, 'transfer') FROM fresh
        UNION ALL SELECT (SELECT id FROM wallet.accounts WHERE kind = 'clearing'), at, gen_random_uuid(), id, -1, -n,
-                        nullif(kind, 'transfer') FROM fresh`
+                        nullif(kind, 'transfer') FROM fresh ORDER BY at`
   )
   yield* run(
     `INSERT INTO wallet.hold_changes (account_id, at, hold_id, change, held_after)

@@ -134,21 +134,52 @@ layer(Books.migrated(migration, edit), { timeout: "60 seconds" })(
   }
 )
 
+/** What is noted of holds: how much, and whether at their beginning or their last change. */
+const noted = Effect.fnUntraced(function*(...keys: ReadonlyArray<string>) {
+  const { text } = yield* Books
+  return yield* text(
+    `SELECT string_agg(c.change || ' at ' || CASE c.at WHEN h.created_at THEN 'first' WHEN h.updated_at THEN 'last' ELSE 'another' END,
+             ', ' ORDER BY c.seq)
+        FROM wallet.holds h JOIN wallet.hold_changes c ON c.hold_id = h.id
+       WHERE h.key IN (${keys.map((key) => `'${key}'`).join()})`
+  )
+})
+
 layer(Books.migrated("0031_hold_changes"), { timeout: "60 seconds" })(
   "holds of before their changes were noted",
   (it) => {
     it.effect("count from their beginning, and what was captured of them from their last change on", () =>
       Effect.gen(function*() {
-        const { text } = yield* Books
-        const noted = (n: number) =>
-          text(
-            `SELECT string_agg(c.change || ' at ' || CASE c.at WHEN h.created_at THEN 'first' WHEN h.updated_at THEN 'last' END,
-                     ', ' ORDER BY c.seq)
-                FROM wallet.holds h JOIN wallet.hold_changes c ON c.hold_id = h.id WHERE h.key IN ('${n}:hold', '${n}:voided')`
-          )
         for (const n of [1, 2, 3, 4]) {
-          assert.strictEqual(yield* noted(n), "30 at first, -10 at last, 5 at first, -5 at last")
+          const changes = yield* noted(`${n}:hold`, `${n}:voided`)
+          assert.strictEqual(changes, "30 at first, -10 at last, 5 at first, -5 at last")
         }
+        assert.deepStrictEqual(yield* clean, { audit: [], patrol: [], script: [] })
+      }))
+  }
+)
+
+const setBack =
+  "UPDATE wallet.holds SET updated_at = created_at - interval '1 minute' WHERE key IN ('1:hold', '2:voided')"
+
+layer(Books.migrated("0031_hold_changes", setBack), { timeout: "60 seconds" })(
+  "holds within whose life the clock was set back",
+  (it) => {
+    it.effect("end with their beginning", () =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* noted("1:hold", "1:voided"), "30 at first, -10 at first, 5 at first, -5 at last")
+        assert.strictEqual(yield* noted("2:hold", "2:voided"), "30 at first, -10 at last, 5 at first, -5 at first")
+        assert.deepStrictEqual(yield* clean, { audit: [], patrol: [], script: [] })
+      }))
+  }
+)
+
+layer(Books.migratedBeside("0031_hold_changes"), { timeout: "60 seconds" })(
+  "a hold that a server of before makes during the migration",
+  (it) => {
+    it.effect("is noted with what was captured of it meanwhile, and can end", () =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* noted("beside"), "9 at first, -2 at another, -7 at last")
         assert.deepStrictEqual(yield* clean, { audit: [], patrol: [], script: [] })
       }))
   }

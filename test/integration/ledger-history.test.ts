@@ -220,22 +220,3 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("the ledger'
       assert.isBelow(Date.parse(next.at), Date.parse(at) + 60 * 60_000)
     }))
 })
-
-// Here the test's clock rules, and stands at 1970: no server's clock lags further behind the one that entries are dated by.
-layer(Ground, { timeout: "60 seconds" })("the present balance", (it) => {
-  it.effect("counts what was just posted and held, whatever the server's own clock says", () =>
-    Effect.gen(function*() {
-      const ledger = yield* Ledger
-      const wallets = yield* Wallets
-      const user = yield* newId(UserId)
-      const now = wallets.balance(user, "NGN", Option.none())
-      assert.deepInclude(yield* now, { balance: 0n, held: 0n })
-      const { at: posted } = yield* charge(user, 500, 1)
-      const hold = { key: `hold:${user}`, account: walletOf(user), amount: Amount.make(30n), currency: "NGN" as const }
-      yield* ledger.authorise(hold)
-      const { at, ...stood } = yield* now
-      assert.deepStrictEqual(stood, { balance: 500n, held: 30n })
-      assert.isTrue(DateTime.isGreaterThan(at, DateTime.makeUnsafe(posted)))
-      assert.deepStrictEqual(yield* wallets.balance(user, "NGN", Option.some(at)), { at, ...stood })
-    }))
-})

@@ -1,12 +1,12 @@
 import { PgClient, PgConnection } from "@effect/sql-pg"
-import { Context, Effect, Layer, Redacted, Schema } from "effect"
+import { Context, Effect, Fiber, Layer, Redacted, Schema } from "effect"
 import { Migrator } from "effect/sql"
 import { randomBytes } from "node:crypto"
 import { inject } from "vitest"
 import { migrations } from "../../migrations/index.ts"
 import { migrate } from "../../src/layers/Migrations.ts"
 import { LedgerAudit } from "../../src/services/LedgerAudit.ts"
-import { LedgerPatrolStore, type Slice, walkNames } from "../../src/services/LedgerPatrolStore.ts"
+import { LedgerPatrolStore, walkNames } from "../../src/services/LedgerPatrolStore.ts"
 import { reconcile } from "../chaos/bank/Judge.ts"
 import { PgTest } from "./PgTest.ts"
 
@@ -97,27 +97,7 @@ export class Books extends Context.Service<Books, {
     Layer.effect(
       Books,
       Effect.gen(function*() {
-        const server = inject("postgres").url
-        const database = `midnight_test_${randomBytes(6).toString("hex")}`
-        const admin = yield* PgConnection.make({ url: Redacted.make(server) })
-        yield* Effect.acquireRelease(
-          admin.query(`CREATE DATABASE ${database}`, []),
-          () => Effect.ignore(admin.query(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`, []))
-        )
-        const target = new URL(server)
-        target.pathname = `/${database}`
-        const url = Redacted.make(target.href)
-        const before = Object.entries(migrations).filter(([name]) => name < migration)
-        const migrating = <A, E, R>(run: Effect.Effect<A, E, R>) =>
-          Effect.provide(run, PgClient.layer({ url, maxConnections: 1 }))
-        yield* migrating(
-          Migrator.make({})({
-            loader: Migrator.fromRecord(Object.fromEntries(before)),
-            table: "midnight_migrations"
-          })
-        )
-        const connection = yield* PgConnection.make({ url })
-        for (const n of [1, 2]) yield* link(connection, n)
+        const { connection, migrating, url } = yield* older(migration)
         const trigger = (how: string) =>
           connection.query(`ALTER TABLE wallet.transfers ${how} TRIGGER immutable_rows`, [])
         yield* trigger("DISABLE")
@@ -128,19 +108,77 @@ export class Books extends Context.Service<Books, {
         return yield* books(connection, url, url)
       }).pipe(Effect.orDie)
     )
+
+  /**
+   * The same without edits, while a server of the release before makes a hold of 9, `beside`, in a transaction which captures 2
+   * of it once the migration waits for a lock. What is left is voided after the migration.
+   */
+  static readonly migratedBeside = (migration: string) =>
+    Layer.effect(
+      Books,
+      Effect.gen(function*() {
+        const { connection, migrating, url } = yield* older(migration)
+        const post = (command: object) => connection.query("SELECT wallet.post($1::jsonb)", [JSON.stringify([command])])
+        const watch = yield* PgConnection.make({ url })
+        yield* connection.query("BEGIN", [])
+        yield* post({ op: "authorise", key: "beside", ...wallet("bob", 9) })
+        const run = yield* Effect.forkChild(migrating(migrate))
+        const waiting = watch.queryValues(
+          `SELECT 1 FROM pg_locks WHERE NOT granted
+              AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+          []
+        )
+        // One that has ended waits for nothing.
+        yield* Effect.raceFirst(
+          Effect.repeat(waiting, { until: (rows) => rows.length > 0 }),
+          Fiber.await(run)
+        )
+        const to = { kind: "fees", owner: "fees" }
+        yield* post({ op: "capture", key: "beside:capture", hold: "beside", kind: "fee", amount: "2", to })
+        yield* connection.query("COMMIT", [])
+        yield* Fiber.join(run)
+        yield* post({ op: "void", hold: "beside" })
+        for (const n of [3, 4]) yield* link(connection, n)
+        return yield* books(connection, url, url)
+      }).pipe(Effect.orDie)
+    )
 }
+
+/** A database of before the migration of that name, with links 1 and 2. */
+const older = Effect.fnUntraced(function*(migration: string) {
+  const server = inject("postgres").url
+  const database = `midnight_test_${randomBytes(6).toString("hex")}`
+  const admin = yield* PgConnection.make({ url: Redacted.make(server) })
+  yield* Effect.acquireRelease(
+    admin.query(`CREATE DATABASE ${database}`, []),
+    () => Effect.ignore(admin.query(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`, []))
+  )
+  const target = new URL(server)
+  target.pathname = `/${database}`
+  const url = Redacted.make(target.href)
+  const before = Object.entries(migrations).filter(([name]) => name < migration)
+  const migrating = <A, E, R>(run: Effect.Effect<A, E, R>) =>
+    Effect.provide(run, PgClient.layer({ url, maxConnections: 1 }))
+  yield* migrating(
+    Migrator.make({})({ loader: Migrator.fromRecord(Object.fromEntries(before)), table: "midnight_migrations" })
+  )
+  const connection = yield* PgConnection.make({ url })
+  for (const n of [1, 2]) yield* link(connection, n)
+  return { connection, migrating, url }
+})
 
 /** What a server's slices find, each of them. */
 const patrol = Effect.gen(function*() {
-  const { slice } = yield* LedgerPatrolStore
+  const store = yield* LedgerPatrolStore
   const broken: Array<string> = []
   for (const walk of walkNames) {
-    let place: string | null = null
-    do {
-      const found: Slice = yield* slice(walk, place)
-      broken.push(...found.broken.map(([, row]) => row))
-      place = found.upTo
-    } while (place !== null)
+    for (let place: string | null = null;;) {
+      const upTo: string | null = yield* store.end(walk, place)
+      if (upTo === null) break
+      const found = yield* store.broken(walk, place, upTo)
+      broken.push(...found.map(([, row]) => row))
+      place = upTo
+    }
   }
   return broken
 })
