@@ -1,46 +1,14 @@
-import { PgConnection } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { DateTime, Effect, Layer, Option, Stream } from "effect"
+import { DateTime, Effect, Option, Stream } from "effect"
 import { OperationId, type TransferId, UserId } from "../../src/domain/Ids.ts"
 import { Amount } from "../../src/domain/Money.ts"
 import { MoneyRequest } from "../../src/domain/MoneyRequest.ts"
-import { between, clearingOf, walletOf } from "../../src/domain/Wallet.ts"
-import { WalletLive } from "../../src/layers/WalletLive.ts"
-import { Health } from "../../src/services/Health.ts"
-import { Ledger } from "../../src/services/Ledger.ts"
 import { LedgerAdmin } from "../../src/services/LedgerAdmin.ts"
 import { LedgerAudit } from "../../src/services/LedgerAudit.ts"
 import { newId } from "../../src/services/NewId.ts"
-import { Users } from "../../src/services/Users.ts"
 import { Wallets } from "../../src/services/Wallets.ts"
 import { moneyRequest } from "../layers/moneyRequest.ts"
-import { PgTest } from "../layers/PgTest.ts"
-import { testConfig } from "../layers/TestConfig.ts"
-
-const everybody = Layer.mock(Users, { exists: () => Effect.succeed(true) })
-const Ground = WalletLive.pipe(
-  Layer.provide([Health.layer, everybody]),
-  Layer.provide(testConfig()),
-  Layer.provideMerge(PgTest.layer)
-)
-
-const charge = Effect.fnUntraced(function*(to: UserId, n: number, nth: number) {
-  const ledger = yield* Ledger
-  return yield* ledger.post(between({
-    key: `charge:${to}-${nth}`,
-    kind: "charge",
-    from: clearingOf("sandbox"),
-    to: walletOf(to),
-    amount: Amount.make(BigInt(n)),
-    currency: "NGN"
-  }))
-})
-
-const asOwner = Effect.fnUntraced(function*(statement: string) {
-  const pg = yield* PgTest
-  const connection = yield* PgConnection.make({ url: pg.ownerUrl })
-  return yield* connection.query(statement, [])
-}, Effect.scoped)
+import { asOwner, charge, WalletGround } from "../layers/WalletGround.ts"
 
 const chained = Effect.gen(function*() {
   const audit = yield* LedgerAudit
@@ -65,7 +33,7 @@ const reverse = (id: TransferId, amount?: number) =>
       }))
   )
 
-layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("the ledger's history", (it) => {
+layer(WalletGround, { timeout: "60 seconds", excludeTestServices: true })("the ledger's history", (it) => {
   it.effect("knows the balance at every instant of the past", () =>
     Effect.gen(function*() {
       const wallets = yield* Wallets
@@ -148,7 +116,7 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("the ledger'
     }))
 })
 
-layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("the audit", (it) => {
+layer(WalletGround, { timeout: "60 seconds", excludeTestServices: true })("the audit", (it) => {
   it.effect("is clean, and names the transfer, entry or link in which a superuser edits one byte", () =>
     Effect.gen(function*() {
       const audit = yield* LedgerAudit
@@ -174,7 +142,7 @@ layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("the audit",
     }))
 })
 
-layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("the ledger's time", (it) => {
+layer(WalletGround, { timeout: "60 seconds", excludeTestServices: true })("the ledger's time", (it) => {
   it.effect("never goes back, though the database's clock is set back, and what is posted comes last", () =>
     Effect.gen(function*() {
       const wallets = yield* Wallets

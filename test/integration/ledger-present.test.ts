@@ -1,45 +1,15 @@
-import { PgConnection } from "@effect/sql-pg"
 import { assert, layer } from "@effect/vitest"
-import { DateTime, Effect, Layer, Option } from "effect"
+import { DateTime, Effect, Option } from "effect"
 import { UserId } from "../../src/domain/Ids.ts"
 import { Amount } from "../../src/domain/Money.ts"
-import { between, clearingOf, walletOf } from "../../src/domain/Wallet.ts"
-import { WalletLive } from "../../src/layers/WalletLive.ts"
-import { Health } from "../../src/services/Health.ts"
+import { walletOf } from "../../src/domain/Wallet.ts"
 import { Ledger } from "../../src/services/Ledger.ts"
 import { newId } from "../../src/services/NewId.ts"
-import { Users } from "../../src/services/Users.ts"
 import { Wallets } from "../../src/services/Wallets.ts"
-import { PgTest } from "../layers/PgTest.ts"
-import { testConfig } from "../layers/TestConfig.ts"
-
-const everybody = Layer.mock(Users, { exists: () => Effect.succeed(true) })
-const Ground = WalletLive.pipe(
-  Layer.provide([Health.layer, everybody]),
-  Layer.provide(testConfig()),
-  Layer.provideMerge(PgTest.layer)
-)
-
-const charge = Effect.fnUntraced(function*(to: UserId, n: number, nth: number) {
-  const ledger = yield* Ledger
-  return yield* ledger.post(between({
-    key: `charge:${to}-${nth}`,
-    kind: "charge",
-    from: clearingOf("sandbox"),
-    to: walletOf(to),
-    amount: Amount.make(BigInt(n)),
-    currency: "NGN"
-  }))
-})
-
-const asOwner = Effect.fnUntraced(function*(statement: string) {
-  const pg = yield* PgTest
-  const connection = yield* PgConnection.make({ url: pg.ownerUrl })
-  return yield* connection.query(statement, [])
-}, Effect.scoped)
+import { asOwner, charge, WalletGround } from "../layers/WalletGround.ts"
 
 // Here the test's clock rules, and stands at 1970: no server's clock lags further behind the one that entries are dated by.
-layer(Ground, { timeout: "60 seconds" })("the present balance", (it) => {
+layer(WalletGround, { timeout: "60 seconds" })("the present balance", (it) => {
   it.effect("counts what was just posted and held, whatever the server's own clock says", () =>
     Effect.gen(function*() {
       const ledger = yield* Ledger
@@ -57,7 +27,7 @@ layer(Ground, { timeout: "60 seconds" })("the present balance", (it) => {
     }))
 })
 
-layer(Ground, { timeout: "60 seconds", excludeTestServices: true })("the present balance", (it) => {
+layer(WalletGround, { timeout: "60 seconds", excludeTestServices: true })("the present balance", (it) => {
   it.effect("is the same when asked for again with its instant, though the database's clock was set back", () =>
     Effect.gen(function*() {
       const ledger = yield* Ledger
